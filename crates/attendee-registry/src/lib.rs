@@ -1,1 +1,150 @@
-//! Stub.
+//! The registry: the only owner of data.
+//!
+//! * `grpc`: messages in and out
+//! * [`email`], [`keys`]: personal data
+//! * `catalogue`, `attendee`, `click`, `sale`: what is reported, read and checked
+//! * `deciding`: whose an item is, and when that is decided again
+//! * [`store`]: every query
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use tagalong_attribution::token::KeyRing;
+use tagalong_chassis::{
+    clock::Clock,
+    config::{DatabaseUrl, LogConfig},
+    drain::Drain,
+    keys::TokenKeys,
+    process::{Process, announce},
+    serve,
+};
+use tagalong_proto::v1::{
+    attendee_service_server::AttendeeServiceServer, catalogue_service_server::CatalogueServiceServer,
+    click_service_server::ClickServiceServer, event_service_server::EventServiceServer,
+    sale_service_server::SaleServiceServer,
+};
+use tonic::service::Routes;
+
+mod attendee;
+mod catalogue;
+mod click;
+mod deciding;
+pub mod email;
+pub mod error;
+mod field;
+mod grpc;
+pub mod keys;
+mod sale;
+pub mod store;
+mod time;
+
+use keys::DataKeys;
+use store::Store;
+
+/// Settings of the registry.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where gRPC is served.
+    pub grpc: String,
+    /// Where `/livez`, `/readyz` and `/metrics` are served.
+    pub admin: String,
+    /// `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/DATABASE`.
+    pub database: DatabaseUrl,
+    /// The file of the keys of personal data.
+    pub data_keys: PathBuf,
+    /// The file of the token keys, the same for all services.
+    pub token_keys: PathBuf,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            grpc: "127.0.0.1:50052".to_owned(),
+            admin: "127.0.0.1:9092".to_owned(),
+            database: DatabaseUrl::from("sqlite://tagalong-data/registry.sqlite".to_owned()),
+            data_keys: "tagalong-data/data-keys.toml".into(),
+            token_keys: "tagalong-data/token-keys.toml".into(),
+        }
+    }
+}
+
+/// Settings of the process `tagalong-attendee-registry`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// The registry.
+    pub attendee_registry: Config,
+    /// Logging.
+    pub log: LogConfig,
+}
+
+impl tagalong_chassis::config::Settings for Settings {
+    fn log(&self) -> &LogConfig {
+        &self.log
+    }
+}
+
+/// The process `tagalong-attendee-registry`, from start to drained.
+///
+/// # Errors
+/// If keys or database cannot be opened, or a listener fails.
+pub async fn run(process: Process<Settings>) -> anyhow::Result<()> {
+    let Process { config: Settings { attendee_registry: config, .. }, drain, ready, clock, metrics } =
+        process;
+    let grpc = serve::listen(&config.grpc).await?;
+    let admin = serve::listen(&config.admin).await?;
+    announce("attendee-registry", "grpc", grpc.local_addr()?);
+    announce("attendee-registry", "admin", admin.local_addr()?);
+    let gate = ready.gate("database");
+    let admin = tokio::spawn(serve::admin(admin, ready.clone(), metrics, drain.clone()));
+
+    let keys = DataKeys::load_or_generate(&config.data_keys)?;
+    let tokens = TokenKeys::load_or_generate(&config.token_keys)?.ring()?;
+    let store = Store::connect(config.database.expose())
+        .await
+        .context("the database cannot be opened")?;
+    let service = Service::new(store, keys, tokens, clock, drain.clone());
+    gate.open();
+    serve::grpc(grpc, service.routes(), ready, drain).await?;
+    admin.await?;
+    service.close().await
+}
+
+/// A running registry.
+#[derive(Clone)]
+pub struct Service {
+    registry: grpc::Registry,
+}
+
+impl Service {
+    /// A registry on a store.
+    #[must_use]
+    pub fn new(store: Store, keys: DataKeys, tokens: KeyRing, clock: Clock, drain: Drain) -> Self {
+        Self { registry: grpc::Registry::new(grpc::Inner { store, keys, tokens, clock, drain }) }
+    }
+
+    /// The gRPC services.
+    #[must_use]
+    pub fn routes(&self) -> Routes {
+        /// A run of 5,000 clicks fits four times.
+        const MAX_MESSAGE: usize = 16 * 1024 * 1024;
+        let registry = &self.registry;
+        Routes::new(CatalogueServiceServer::new(registry.clone()))
+            .add_service(AttendeeServiceServer::new(registry.clone()))
+            .add_service(
+                ClickServiceServer::new(registry.clone()).max_decoding_message_size(MAX_MESSAGE),
+            )
+            .add_service(SaleServiceServer::new(registry.clone()))
+            .add_service(EventServiceServer::new(registry.clone()))
+    }
+
+    /// Closes the database.
+    ///
+    /// # Errors
+    /// If the database says so.
+    pub async fn close(self) -> anyhow::Result<()> {
+        Ok(self.registry.store.clone().close().await?)
+    }
+}

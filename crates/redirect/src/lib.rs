@@ -1,1 +1,254 @@
-//! Stub.
+//! The redirect: answers affiliate and purchase links from memory, and records each click on local disk before it
+//! answers.
+//!
+//! * `link`, `query`: what a link asks for
+//! * `visit`: where it leads, and what is recorded of it; `class`, `cookie`
+//! * `http`, `grpc`: how that is asked for and answered
+//! * `catalogue`, `watch`: what is known of products, kept fresh and saved
+//! * `click_log`, `shipping`: clicks, on disk and on their way to the registry
+
+mod backoff;
+mod catalogue;
+mod class;
+mod click_log;
+mod config;
+mod cookie;
+mod error;
+mod grpc;
+mod http;
+mod link;
+mod query;
+mod shipping;
+#[cfg(test)]
+mod testing;
+mod visit;
+mod watch;
+
+use std::{
+    fs::{self, File},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use opentelemetry::{
+    KeyValue, global,
+    metrics::{Counter, ObservableGauge},
+};
+use tagalong_attribution::token::KeyRing;
+use tagalong_chassis::{
+    clock::Clock,
+    drain::{Drain, Ready},
+    keys::TokenKeys,
+    process::{Process, announce},
+    serve,
+    transport::{self, Transport},
+};
+use tagalong_proto::v1::{ClickClass, redirect_service_server::RedirectServiceServer};
+use tonic::service::Routes;
+
+pub use config::{Config, Settings};
+pub use error::Error;
+pub use http::Http;
+
+use crate::{
+    class::Classes,
+    click_log::{ClickLog, Limits},
+    watch::Live,
+};
+
+/// Whom the redirect asks.
+#[derive(Debug, Clone)]
+pub struct Peers {
+    /// The attendee registry: `CatalogueService` and `ClickService`.
+    pub registry: Transport,
+    /// Link rendering: `LinkRenderingService`.
+    pub link_rendering: Transport,
+}
+
+/// The redirect. Cheap to clone; its data directory is locked until the last clone is gone.
+#[derive(Debug, Clone)]
+pub struct Service {
+    edge: Arc<Edge>,
+    registry: Transport,
+    click_retention: Duration,
+}
+
+/// What every answer needs.
+#[derive(Debug)]
+pub(crate) struct Edge {
+    live: Live,
+    log: ClickLog,
+    link_rendering: Transport,
+    tokens: KeyRing,
+    clock: Clock,
+    classes: Classes,
+    decision_deadline: Duration,
+    cookie_max_age: Duration,
+    cookie_secure: bool,
+    metrics: Metrics,
+    _lock: File,
+}
+
+impl Service {
+    /// Opens the data directory, making it where there is none. Adds the gate `catalogue` to `ready`. A click log that
+    /// cannot be opened is no error: visitors are served.
+    ///
+    /// # Errors
+    /// A setting that cannot be, or a data directory that cannot be used or is used by another process.
+    pub fn open(
+        config: &Config,
+        peers: Peers,
+        tokens: KeyRing,
+        clock: Clock,
+        ready: &Ready,
+    ) -> Result<Self, Error> {
+        config.check()?;
+        let lock = lock(&config.data)?;
+        let log =
+            ClickLog::open(config.data.join("clicks.sqlite"), clock.clone(), Limits::default())
+                .map_err(Error::Thread)?;
+        let edge = Edge {
+            live: Live::open(config.data.join("catalogue.bin"), ready.gate("catalogue")),
+            metrics: Metrics::new(&log),
+            log,
+            link_rendering: peers.link_rendering,
+            tokens,
+            clock,
+            classes: Classes::new(),
+            decision_deadline: config.decision_deadline(),
+            cookie_max_age: config.cookie_max_age(),
+            cookie_secure: config.cookie_secure,
+            _lock: lock,
+        };
+        Ok(Self {
+            edge: Arc::new(edge),
+            registry: peers.registry,
+            click_retention: config.click_retention(),
+        })
+    }
+
+    /// What visitors talk to; for [`serve::http`].
+    #[must_use]
+    pub fn http(&self) -> Http {
+        Http(self.edge.clone())
+    }
+
+    /// `RedirectService`.
+    #[must_use]
+    pub fn routes(&self) -> Routes {
+        Routes::new(RedirectServiceServer::new(grpc::Grpc(self.edge.clone())))
+    }
+
+    /// Follows the catalogue and ships clicks until `drain` starts, then waits for the disk. Listeners may still be
+    /// answering then: a click is durable before its answer, and is shipped after the next start.
+    pub async fn run(&self, drain: &Drain) {
+        let Edge { live, log, clock, .. } = &*self.edge;
+        tokio::select! {
+            () = live.follow(self.registry.clone()) => {}
+            () = live.save() => {}
+            () = shipping::ship(log, self.registry.clone(), clock, self.click_retention) => {}
+            () = drain.started() => {}
+        }
+        live.save_now().await;
+        if tokio::time::timeout(Duration::from_secs(2), log.with(|_| Ok(()))).await.is_err() {
+            tracing::warn!("the click log is not done yet");
+        }
+    }
+
+    /// How many clicks were answered but not recorded since the start.
+    #[must_use]
+    pub fn dropped_clicks(&self) -> u64 {
+        self.edge.log.dropped()
+    }
+
+    /// How many clicks the registry does not have yet, as far as is known.
+    #[must_use]
+    pub fn unshipped_clicks(&self) -> u64 {
+        self.edge.log.backlog()
+    }
+}
+
+/// Two processes on one click log would each believe to know its end.
+fn lock(data: &Path) -> Result<File, Error> {
+    let unusable = |source| Error::Data { path: data.to_owned(), source };
+    fs::create_dir_all(data).map_err(unusable)?;
+    let file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(data.join("lock"))
+        .map_err(unusable)?;
+    file.try_lock().map_err(|error| Error::data(data, error))?;
+    Ok(file)
+}
+
+#[derive(Debug)]
+struct Metrics {
+    clicks: Counter<u64>,
+    _backlog: ObservableGauge<u64>,
+}
+
+impl Metrics {
+    fn new(log: &ClickLog) -> Self {
+        let meter = global::meter("tagalong");
+        let clicks = meter
+            .u64_counter("tagalong.clicks")
+            .with_description("Answered links, by who or what seems to have visited")
+            .build();
+        let backlog = log.backlog_reader();
+        let backlog = meter
+            .u64_observable_gauge("tagalong.clicks.backlog")
+            .with_description("Recorded clicks that the registry does not have yet")
+            .with_callback(move |gauge| gauge.observe(backlog(), &[]))
+            .build();
+        Self { clicks, _backlog: backlog }
+    }
+
+    fn count(&self, class: ClickClass) {
+        let class = match class {
+            ClickClass::Human => "human",
+            ClickClass::Bot => "bot",
+            ClickClass::Prefetch => "prefetch",
+            ClickClass::Preview => "preview",
+            ClickClass::Head => "head",
+            ClickClass::Unspecified => "unspecified",
+        };
+        self.clicks.add(1, &[KeyValue::new("class", class)]);
+    }
+}
+
+/// The redirect as a process of its own: peers across the network, listeners of its own.
+///
+/// # Errors
+/// Settings, keys, data directory or addresses that cannot be used.
+pub async fn serve(process: Process<Settings>) -> anyhow::Result<()> {
+    let Process { config: Settings { redirect: config, .. }, drain, ready, clock, metrics } =
+        process;
+    let peers = Peers {
+        registry: transport::remote(&config.registry)?,
+        link_rendering: transport::remote(&config.link_rendering)?,
+    };
+    let tokens = TokenKeys::load(&config.token_keys)?.ring()?;
+    let service = Service::open(&config, peers, tokens, clock, &ready)?;
+
+    let http = serve::listen(&config.http).await?;
+    let grpc = serve::listen(&config.grpc).await?;
+    let admin = serve::listen(&config.admin).await?;
+    announce("redirect", "http", http.local_addr()?);
+    announce("redirect", "grpc", grpc.local_addr()?);
+    announce("redirect", "admin", admin.local_addr()?);
+    let grpc = async {
+        let ended = serve::grpc(grpc, service.routes(), ready.clone(), drain.clone()).await;
+        // Where it could not be served, the process must not live on without it.
+        drain.start();
+        ended
+    };
+    let ((), grpc, (), ()) = tokio::join!(
+        serve::http(http, service.http(), serve::HttpLimits::default(), drain.clone()),
+        grpc,
+        serve::admin(admin, ready.clone(), metrics, drain.clone()),
+        service.run(&drain),
+    );
+    grpc
+}

@@ -1,0 +1,168 @@
+//! What can go wrong, in the caller's words.
+
+use sea_orm::{DbErr, RuntimeErr, SqlErr};
+
+/// A result of the registry.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a call was not done. Nothing of it was stored.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Fields that cannot be accepted, and why.
+    #[error("invalid request")]
+    Invalid(Vec<Violation>),
+    /// Something the call names does not exist.
+    #[error("{what} {name} does not exist")]
+    NotFound {
+        /// Which kind of thing.
+        what: What,
+        /// How the call named it, where that is no personal data.
+        name: String,
+    },
+    /// The ID is taken.
+    #[error("{what} {name} exists already")]
+    Exists {
+        /// Which kind of thing.
+        what: What,
+        /// The ID.
+        name: String,
+    },
+    /// The request ID was used before, with other content.
+    #[error("request_id {0} was used before with other content")]
+    RequestIdReused(String),
+    /// The record was changed since the caller read it.
+    #[error("{what} {name} was changed meanwhile: its revision is {revision}")]
+    Changed {
+        /// Which kind of thing.
+        what: What,
+        /// The ID.
+        name: String,
+        /// The stored revision.
+        revision: i64,
+    },
+    /// The state of things forbids it; the text says which.
+    #[error("{message}")]
+    Precondition {
+        /// Stable, for programs.
+        reason: &'static str,
+        /// For people.
+        message: String,
+    },
+    /// A run of clicks starts after the position that comes next.
+    #[error("the click log goes on at position {next_position}")]
+    ClickLogGap {
+        /// Where it goes on.
+        next_position: i64,
+    },
+    /// The database cannot be reached now.
+    #[error("the database is unavailable")]
+    Unavailable(#[source] DbErr),
+    /// Anything else, and our fault.
+    #[error("internal error")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// One field that cannot be accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Its path, as in the proto: `product.checkout.with_affiliate`.
+    pub field: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+/// Kinds of things.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// A programme.
+    Programme,
+    /// An affiliate.
+    Affiliate,
+    /// A product.
+    Product,
+    /// A webinar.
+    Webinar,
+    /// An attendee.
+    Attendee,
+    /// An order's item.
+    Sale,
+}
+
+impl What {
+    /// The `reason` of a refusal because it is missing.
+    #[must_use]
+    pub fn not_found(self) -> &'static str {
+        match self {
+            Self::Programme => "PROGRAMME_NOT_FOUND",
+            Self::Affiliate => "AFFILIATE_NOT_FOUND",
+            Self::Product => "PRODUCT_NOT_FOUND",
+            Self::Webinar => "WEBINAR_NOT_FOUND",
+            Self::Attendee => "ATTENDEE_NOT_FOUND",
+            Self::Sale => "SALE_NOT_FOUND",
+        }
+    }
+}
+
+impl std::fmt::Display for What {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Programme => "programme",
+            Self::Affiliate => "affiliate",
+            Self::Product => "product",
+            Self::Webinar => "webinar",
+            Self::Attendee => "attendee",
+            Self::Sale => "sale",
+        })
+    }
+}
+
+impl Error {
+    /// One field that cannot be accepted.
+    pub(crate) fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Invalid(vec![Violation { field: field.into(), problem: problem.into() }])
+    }
+
+    pub(crate) fn not_found(what: What, name: impl Into<String>) -> Self {
+        Self::NotFound { what, name: name.into() }
+    }
+
+    pub(crate) fn internal(
+        error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Internal(error.into())
+    }
+}
+
+/// The one place where the database's errors are classified.
+impl From<DbErr> for Error {
+    fn from(error: DbErr) -> Self {
+        match &error {
+            DbErr::ConnectionAcquire(_)
+            | DbErr::Conn(_)
+            | DbErr::Exec(RuntimeErr::SqlxError(_))
+            | DbErr::Query(RuntimeErr::SqlxError(_))
+                if is_transient(&error) =>
+            {
+                Self::Unavailable(error)
+            }
+            _ => Self::internal(error),
+        }
+    }
+}
+
+/// Whether the same call may well succeed later.
+fn is_transient(error: &DbErr) -> bool {
+    if matches!(error, DbErr::ConnectionAcquire(_) | DbErr::Conn(_)) {
+        return true;
+    }
+    let text = error.to_string();
+    // SQLITE_BUSY and SQLITE_FULL; PostgreSQL's serialization failures, deadlocks and connection losses.
+    ["database is locked", "disk is full", "deadlock detected", "could not serialize", "connection"]
+        .iter()
+        .any(|sign| text.contains(sign))
+}
+
+/// Whether an insert met a row of the same key.
+pub(crate) fn is_duplicate(error: &DbErr) -> bool {
+    matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_)))
+}

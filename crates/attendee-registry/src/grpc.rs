@@ -1,0 +1,147 @@
+//! Messages in, messages out: reading, one transaction, one `Status` mapping. Nothing else.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use prost::Message;
+use sea_orm::DatabaseTransaction;
+use tagalong_attribution::token::KeyRing;
+use tagalong_chassis::{clock::Clock, drain::Drain, status};
+use tonic::{Code, Response, Status};
+
+use crate::{
+    error::{Error, Result, What},
+    field,
+    keys::DataKeys,
+    store::{Store, requests},
+};
+
+mod attendees;
+mod catalogue;
+mod clicks;
+mod events;
+mod sales;
+
+/// What every handler needs. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Registry(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) store: Store,
+    pub(crate) keys: DataKeys,
+    pub(crate) tokens: KeyRing,
+    pub(crate) clock: Clock,
+    pub(crate) drain: Drain,
+}
+
+impl std::ops::Deref for Registry {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl Registry {
+    pub(crate) fn new(inner: Inner) -> Self {
+        Self(Arc::new(inner))
+    }
+
+    /// Now, in microseconds since 1970.
+    fn now(&self) -> i64 {
+        self.clock.now().as_microsecond()
+    }
+
+    /// Does a write in one transaction, once for each request ID: a repeated request gets the same answer.
+    async fn once<Q, A, W>(
+        &self,
+        method: &'static str,
+        request_id: &str,
+        request: &Q,
+        work: W,
+    ) -> Result<Response<A>, Status>
+    where
+        Q: Message,
+        A: Message + Default,
+        W: for<'a> FnOnce(&'a DatabaseTransaction, i64) -> BoxFuture<'a, Result<A>> + Send,
+    {
+        let done = async {
+            let id = field::text("request_id", request_id, field::FOREIGN_ID)?;
+            let fingerprint = self.keys.fingerprint(method, &request.encode_to_vec());
+            let transaction = self.store.begin().await?;
+            if !id.is_empty()
+                && let Some(answer) = requests::answer(&transaction, &id, &fingerprint).await?
+            {
+                return A::decode(answer.as_slice()).map_err(Error::internal);
+            }
+            // Taken inside the transaction, so that times of receipt follow the order of commits.
+            let now = self.now();
+            let answer = work(&transaction, now).await?;
+            if !id.is_empty() {
+                let bytes = answer.encode_to_vec();
+                requests::remember(&transaction, &id, method, fingerprint, bytes, now).await?;
+            }
+            self.store.commit(transaction).await?;
+            Ok(answer)
+        };
+        done.await.map(Response::new).map_err(refuse)
+    }
+}
+
+/// The one place where errors become answers, and where those that are our fault are logged.
+pub(crate) fn refuse(error: Error) -> Status {
+    let message = error.to_string();
+    match error {
+        Error::Invalid(violations) => status::bad_request(
+            violations.into_iter().map(|violation| (violation.field, violation.problem)),
+        ),
+        Error::NotFound { what, .. } => {
+            status::refusal(Code::NotFound, what.not_found(), message, &[])
+        }
+        Error::Exists { what, .. } => {
+            status::refusal(Code::AlreadyExists, exists(what), message, &[])
+        }
+        Error::RequestIdReused(id) => status::refusal(
+            Code::AlreadyExists,
+            "REQUEST_ID_REUSED",
+            message,
+            &[("request_id", id)],
+        ),
+        Error::Changed { revision, .. } => status::refusal(
+            Code::Aborted,
+            "REVISION_CHANGED",
+            message,
+            &[("revision", revision.to_string())],
+        ),
+        Error::Precondition { reason, .. } => {
+            status::refusal(Code::FailedPrecondition, reason, message, &[])
+        }
+        Error::ClickLogGap { next_position } => status::refusal(
+            Code::FailedPrecondition,
+            "CLICK_LOG_GAP",
+            message,
+            &[("next_position", next_position.to_string())],
+        ),
+        Error::Unavailable(source) => status::unavailable(&source),
+        Error::Internal(source) => status::internal(source.as_ref()),
+    }
+}
+
+fn exists(what: What) -> &'static str {
+    match what {
+        What::Programme => "PROGRAMME_EXISTS",
+        What::Affiliate => "AFFILIATE_EXISTS",
+        What::Product => "PRODUCT_EXISTS",
+        What::Webinar => "WEBINAR_EXISTS",
+        What::Attendee => "ATTENDEE_EXISTS",
+        What::Sale => "SALE_EXISTS",
+    }
+}
+
+/// Reads the key of a page token that is a UUID.
+fn after_uuid(list: &str, token: &str) -> Result<Option<uuid::Uuid>> {
+    crate::store::page::after(list, token)?
+        .map(|key| uuid::Uuid::try_parse(&key))
+        .transpose()
+        .map_err(|_| Error::invalid("page_token", "was not given out by this list"))
+}

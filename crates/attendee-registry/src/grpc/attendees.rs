@@ -1,0 +1,111 @@
+//! `AttendeeService`.
+
+use tagalong_attribution::id::WebinarId;
+use tagalong_proto::v1::{self, attendee_service_server::AttendeeService};
+use tonic::{Request, Response, Status};
+
+use super::{Registry, after_uuid, refuse};
+use crate::{
+    attendee::{Reference, Registration},
+    error::{Error, Result},
+    field,
+    store::{attendees, page},
+};
+
+#[tonic::async_trait]
+impl AttendeeService for Registry {
+    async fn register_attendee(
+        &self,
+        request: Request<v1::RegisterAttendeeRequest>,
+    ) -> Result<Response<v1::RegisterAttendeeResponse>, Status> {
+        let message = request.into_inner();
+        let new = Registration::read(message.clone()).map_err(refuse)?;
+        let registry = self.clone();
+        self.once("RegisterAttendee", &message.request_id, &message, |db, now| {
+            Box::pin(async move {
+                let registered = attendees::register(db, &registry.keys, &new, now).await?;
+                let row = attendees::lock(db, registered.attendee).await?;
+                Ok(v1::RegisterAttendeeResponse {
+                    attendee: Some(attendees::message(db, row).await?),
+                    repeated: registered.repeated,
+                })
+            })
+        })
+        .await
+    }
+
+    async fn get_attendee(
+        &self,
+        request: Request<v1::GetAttendeeRequest>,
+    ) -> Result<Response<v1::GetAttendeeResponse>, Status> {
+        let found = async {
+            let db = self.store.read();
+            let reference =
+                Reference::read("attendee", request.into_inner().attendee, &self.tokens)?;
+            let row = attendees::get(db, &self.keys, &reference).await?;
+            attendees::message(db, row).await
+        };
+        let attendee = found.await.map_err(refuse)?;
+        Ok(Response::new(v1::GetAttendeeResponse { attendee: Some(attendee) }))
+    }
+
+    async fn list_attendees(
+        &self,
+        request: Request<v1::ListAttendeesRequest>,
+    ) -> Result<Response<v1::ListAttendeesResponse>, Status> {
+        let message = request.into_inner();
+        let listed = async {
+            let db = self.store.read();
+            let size = page::size(message.page_size)?;
+            let after = after_uuid("attendees", &message.page_token)?;
+            let webinar: Option<WebinarId> = field::optional_id("webinar_id", &message.webinar_id)?;
+            let webinar = webinar.as_ref().map(WebinarId::as_str);
+            let rows = attendees::list(db, webinar, after, size + 1).await?;
+            let (rows, next) = page::cut("attendees", rows, size, |row| row.id.to_string());
+            Ok((attendees::messages(db, rows).await?, next))
+        };
+        let (attendees, next_page_token) = listed.await.map_err(refuse)?;
+        Ok(Response::new(v1::ListAttendeesResponse { attendees, next_page_token }))
+    }
+
+    async fn export_attendee(
+        &self,
+        request: Request<v1::ExportAttendeeRequest>,
+    ) -> Result<Response<v1::ExportAttendeeResponse>, Status> {
+        let exported = async {
+            let db = self.store.read();
+            let reference =
+                Reference::read("attendee", request.into_inner().attendee, &self.tokens)?;
+            let row = attendees::get(db, &self.keys, &reference).await?;
+            let email = match &row.email_sealed {
+                Some(sealed) => self
+                    .keys
+                    .open(row.id, sealed)
+                    .map_err(|error| Error::internal(error.to_string()))?,
+                None => String::new(),
+            };
+            Ok(v1::ExportAttendeeResponse {
+                attendee: Some(attendees::message(db, row).await?),
+                email,
+            })
+        };
+        exported.await.map(Response::new).map_err(refuse)
+    }
+
+    async fn erase_attendee(
+        &self,
+        request: Request<v1::EraseAttendeeRequest>,
+    ) -> Result<Response<v1::EraseAttendeeResponse>, Status> {
+        let erased = async {
+            let reference =
+                Reference::read("attendee", request.into_inner().attendee, &self.tokens)?;
+            let transaction = self.store.begin().await?;
+            let row = attendees::get(&transaction, &self.keys, &reference).await?;
+            let row = attendees::erase(&transaction, row, self.now()).await?;
+            let attendee = attendees::message(&transaction, row).await?;
+            self.store.commit(transaction).await?;
+            Ok(v1::EraseAttendeeResponse { attendee: Some(attendee) })
+        };
+        erased.await.map(Response::new).map_err(refuse)
+    }
+}

@@ -1,0 +1,205 @@
+//! The keys of personal data: what hashes e-mail addresses and what seals them.
+
+use std::path::Path;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use chacha20poly1305::{
+    Key, KeyInit as _, XChaCha20Poly1305, XNonce,
+    aead::{Aead as _, Payload},
+};
+use hmac::{Hmac, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+use tagalong_attribution::decide::EmailHash;
+use tagalong_chassis::keys::{read_private, secret, write_private};
+use uuid::Uuid;
+
+use crate::email::Email;
+
+const EMAIL_CONTEXT: &[u8] = b"tagalong email v1";
+const REQUEST_CONTEXT: &[u8] = b"tagalong request v1";
+const NONCE_LEN: usize = 24;
+
+/// The keys of personal data. Without them no attendee is ever recognised by e-mail again: back them up.
+#[derive(Clone)]
+pub struct DataKeys {
+    /// The current version first.
+    peppers: Vec<(u8, [u8; 32])>,
+    /// The current version first.
+    seals: Vec<(u8, [u8; 32])>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    /// Hashes e-mail addresses; the first is used for new ones, all are tried in look-ups.
+    pepper: Vec<FileKey>,
+    /// Seals e-mail addresses; likewise.
+    seal: Vec<FileKey>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileKey {
+    version: u8,
+    secret: String,
+}
+
+impl DataKeys {
+    /// Keys made of the given secrets, one version each.
+    #[must_use]
+    pub fn new(pepper: [u8; 32], seal: [u8; 32]) -> Self {
+        Self { peppers: vec![(1, pepper)], seals: vec![(1, seal)] }
+    }
+
+    /// Reads the keys from a file only its owner can read.
+    ///
+    /// # Errors
+    /// If the file is missing, readable by others or malformed.
+    pub fn load(path: &Path) -> anyhow::Result<Self> {
+        let bytes = read_private(path)?;
+        let malformed = |problem: &str| anyhow::anyhow!("{}: {problem}", path.display());
+        let text = str::from_utf8(&bytes).map_err(|_| malformed("is not text"))?;
+        // The parser's own message would quote the file.
+        let file: File = toml::from_str(text)
+            .map_err(|_| malformed("must hold [[pepper]] and [[seal]] with version and secret"))?;
+        let keys = |keys: Vec<FileKey>, name: &str| -> anyhow::Result<Vec<(u8, [u8; 32])>> {
+            anyhow::ensure!(!keys.is_empty(), malformed(&format!("has no {name}")));
+            keys.into_iter()
+                .map(|key| {
+                    let secret = STANDARD.decode(&key.secret).ok().and_then(|s| s.try_into().ok());
+                    let secret = secret.ok_or_else(|| {
+                        malformed(&format!("{name} {} is not 32 bytes of base64", key.version))
+                    })?;
+                    Ok((key.version, secret))
+                })
+                .collect()
+        };
+        Ok(Self { peppers: keys(file.pepper, "pepper")?, seals: keys(file.seal, "seal")? })
+    }
+
+    /// Reads the keys, or makes them where there is no file.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), or if the file cannot be written.
+    pub fn load_or_generate(path: &Path) -> anyhow::Result<Self> {
+        if !path.exists() {
+            let fresh = || -> anyhow::Result<Vec<FileKey>> {
+                Ok(vec![FileKey { version: 1, secret: STANDARD.encode(secret()?) }])
+            };
+            let file = File { pepper: fresh()?, seal: fresh()? };
+            write_private(path, toml::to_string(&file)?.as_bytes())?;
+        }
+        Self::load(path)
+    }
+
+    /// The hash stored with a new record.
+    pub(crate) fn email_hash(&self, email: &Email) -> EmailHash {
+        self.peppers.first().map_or([0; 32], |(version, key)| hash(*version, key, email))
+    }
+
+    /// The hashes that may be stored with older records.
+    pub(crate) fn email_hashes(&self, email: &Email) -> Vec<EmailHash> {
+        self.peppers.iter().map(|(version, key)| hash(*version, key, email)).collect()
+    }
+
+    /// Tells whether two requests have the same content. Keyed, because a request can hold an address.
+    pub(crate) fn fingerprint(&self, method: &str, request: &[u8]) -> Vec<u8> {
+        // The oldest pepper, so that a rotation does not make yesterday's retries new.
+        let key = self.peppers.iter().min_by_key(|(version, _)| *version);
+        let key = key.map_or([0; 32], |(_, key)| *key);
+        mac(&key, &[REQUEST_CONTEXT, method.as_bytes(), &[0], request]).to_vec()
+    }
+
+    /// Seals an address for one attendee.
+    pub(crate) fn seal(&self, attendee: Uuid, email: &Email) -> anyhow::Result<Vec<u8>> {
+        let (version, key) =
+            self.seals.first().ok_or_else(|| anyhow::anyhow!("there is no sealing key"))?;
+        let mut nonce = [0; NONCE_LEN];
+        getrandom::fill(&mut nonce)?;
+        let message = Payload { msg: email.expose().as_bytes(), aad: attendee.as_bytes() };
+        let sealed = XChaCha20Poly1305::new(Key::from_slice(key))
+            .encrypt(XNonce::from_slice(&nonce), message)
+            .map_err(|_| anyhow::anyhow!("an address could not be sealed"))?;
+        Ok([&[*version][..], &nonce, &sealed].concat())
+    }
+
+    /// Opens what [`seal`](Self::seal) made.
+    pub(crate) fn open(&self, attendee: Uuid, sealed: &[u8]) -> anyhow::Result<String> {
+        let damaged = || anyhow::anyhow!("a sealed address cannot be opened");
+        let (version, rest) = sealed.split_first().ok_or_else(damaged)?;
+        let (nonce, message) = rest.split_at_checked(NONCE_LEN).ok_or_else(damaged)?;
+        let (_, key) = self.seals.iter().find(|(v, _)| v == version).ok_or_else(damaged)?;
+        let opened = XChaCha20Poly1305::new(Key::from_slice(key))
+            .decrypt(
+                XNonce::from_slice(nonce),
+                Payload { msg: message, aad: attendee.as_bytes() },
+            )
+            .map_err(|_| damaged())?;
+        String::from_utf8(opened).map_err(|_| damaged())
+    }
+}
+
+impl std::fmt::Debug for DataKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DataKeys")
+    }
+}
+
+/// Different versions of one secret give different hashes, so that a version can be retired by itself.
+fn hash(version: u8, key: &[u8; 32], email: &Email) -> EmailHash {
+    mac(key, &[EMAIL_CONTEXT, &[version], email.expose().as_bytes()])
+}
+
+fn mac(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
+    // A key no longer than the hash's block is padded with zeros.
+    let mut block = [0; 64];
+    block[..32].copy_from_slice(key);
+    let mut mac = <Hmac<Sha256> as Mac>::new(&block.into());
+    for part in parts {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generated_once_and_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data-keys.toml");
+        let email = Email::parse("jane@example.com").unwrap();
+        let first = DataKeys::load_or_generate(&path).unwrap();
+        let again = DataKeys::load_or_generate(&path).unwrap();
+        assert_eq!(first.email_hash(&email), again.email_hash(&email));
+        std::fs::write(&path, "secret nonsense").unwrap();
+        let error = DataKeys::load(&path).unwrap_err().to_string();
+        assert!(!error.contains("nonsense"), "{error}");
+    }
+
+    #[test]
+    fn a_new_pepper_still_finds_old_records() {
+        let email = Email::parse("jane@example.com").unwrap();
+        let old = DataKeys::new([1; 32], [1; 32]);
+        let mut rotated = DataKeys::new([2; 32], [1; 32]);
+        rotated.peppers[0].0 = 2;
+        rotated.peppers.push((1, [1; 32]));
+        assert_ne!(rotated.email_hash(&email), old.email_hash(&email));
+        assert!(rotated.email_hashes(&email).contains(&old.email_hash(&email)));
+        assert_eq!(rotated.fingerprint("M", b"x"), old.fingerprint("M", b"x"));
+    }
+
+    #[test]
+    fn a_sealed_address_opens_for_its_attendee_only() {
+        let keys = DataKeys::new([1; 32], [2; 32]);
+        let email = Email::parse("jane@example.com").unwrap();
+        let (jane, bob) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let sealed = keys.seal(jane, &email).unwrap();
+        assert_eq!(keys.open(jane, &sealed).unwrap(), "jane@example.com");
+        assert!(keys.open(bob, &sealed).is_err());
+        assert!(keys.open(jane, &sealed[..20]).is_err());
+        assert!(!sealed.windows(4).any(|w| w == b"jane"));
+    }
+}

@@ -1,0 +1,483 @@
+//! Attendees, registrations and their touches.
+
+use std::collections::{HashMap, HashSet};
+
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _, IntoActiveModel as _,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _, Set,
+};
+use tagalong_proto::v1;
+use uuid::Uuid;
+
+use super::{
+    CHUNK, catalogue, clicks,
+    entity::{attendee, attendee_email, click_claim, registration, touch},
+    feed,
+};
+use crate::{
+    attendee::{Reference, Registration},
+    deciding,
+    email::Email,
+    error::{Error, Result, What},
+    keys::DataKeys,
+    time::to_proto,
+};
+
+/// What became of a report.
+pub(crate) struct Registered {
+    pub(crate) attendee: Uuid,
+    pub(crate) repeated: bool,
+}
+
+/// Takes a registration, and decides again what it bears on.
+pub(crate) async fn register(
+    db: &impl ConnectionTrait,
+    keys: &DataKeys,
+    new: &Registration,
+    now: i64,
+) -> Result<Registered> {
+    let webinar = catalogue::webinar(db, new.webinar.as_str()).await?;
+    let programme = match &new.affiliate {
+        Some(_) => Some(programme_of(db, new).await?),
+        None => None,
+    };
+    let registered_at = new.registered_at.unwrap_or(now).min(now);
+
+    let known = by_key(db, &new.key).await?;
+    let attendee = match &known {
+        Some(known) => find(db, known.attendee).await?,
+        None => match &new.email {
+            Some(email) => by_email(db, keys, &webinar.id, email).await?,
+            None => None,
+        },
+    };
+    let attendee = match attendee {
+        Some(attendee) if attendee.webinar != webinar.id => {
+            return Err(Error::invalid(
+                "key",
+                format!("names a registration for webinar {}", attendee.webinar),
+            ));
+        }
+        Some(attendee) => attendee,
+        None => insert(db, &webinar.id, webinar.test, now).await?,
+    };
+    let attendee = lock(db, attendee.id).await?;
+    let id = attendee.id;
+    let test = attendee.test;
+    let email_added = remember(db, keys, attendee, new, now).await?;
+
+    let registration = match known {
+        Some(mut known) => {
+            if new.verified && !known.verified {
+                let mut row = known.clone().into_active_model();
+                row.verified = Set(true);
+                known = row.update(db).await?;
+            }
+            known
+        }
+        None => {
+            let row = registration::Model {
+                id: Uuid::now_v7(),
+                attendee: id,
+                source: new.key.source.clone(),
+                external_webinar: new.key.external_webinar_id.clone(),
+                external_id: new.key.external_id.clone(),
+                session: new.session.clone(),
+                affiliate: new.affiliate.as_ref().map(ToString::to_string),
+                registered_at,
+                received_at: now,
+                verified: new.verified,
+            };
+            registration::Entity::insert(row.clone().into_active_model())
+                .exec_without_returning(db)
+                .await?;
+            let created = v1::RegistrationCreated {
+                attendee_id: id.to_string(),
+                webinar_id: webinar.id.clone(),
+                registration_id: row.id.to_string(),
+                affiliate_id: row.affiliate.clone().unwrap_or_default(),
+            };
+            feed::record(db, now, test, v1::event::Kind::RegistrationCreated(created)).await?;
+            row
+        }
+    };
+    let first_report = registration.received_at == now && registration.attendee == id;
+
+    let mut touched = false;
+    if let (Some(affiliate), Some(programme)) = (&new.affiliate, programme) {
+        catalogue::hear_of(db, &programme, affiliate.as_str(), now).await?;
+        touched = add_touch(
+            db,
+            touch::Model {
+                id: Uuid::now_v7(),
+                origin: format!("registration:{}:{affiliate}", registration.id),
+                attendee: Some(id),
+                sale_order: None,
+                click: None,
+                kind: v1::TouchKind::Registration.into(),
+                programme,
+                affiliate: affiliate.to_string(),
+                product: None,
+                webinar: Some(webinar.id.clone()),
+                session: new.session.clone(),
+                occurred_at: registered_at,
+                received_at: now,
+                verified: new.verified,
+            },
+            test,
+            now,
+        )
+        .await?;
+    }
+    if let Some(click) = new.click {
+        touched |= clicks::claim(db, click, id, now).await?;
+    }
+
+    let repeated = !(first_report || email_added || touched);
+    if !repeated {
+        deciding::about_attendee(db, id, now).await?;
+    }
+    Ok(Registered { attendee: id, repeated })
+}
+
+/// The programme that issued the affiliate of a registration.
+async fn programme_of(db: &impl ConnectionTrait, new: &Registration) -> Result<String> {
+    let candidates = catalogue::webinar_programmes(db, new.webinar.as_str()).await?;
+    match (&new.programme, candidates.as_slice()) {
+        (Some(programme), _) => Ok(catalogue::programme(db, programme.as_str()).await?.id),
+        (None, [only]) => Ok(only.clone()),
+        (None, []) => Err(Error::invalid(
+            "programme_id",
+            "is required: the webinar has no products that would tell the programme",
+        )),
+        (None, _) => Err(Error::invalid(
+            "programme_id",
+            "is required: the webinar's products belong to several programmes",
+        )),
+    }
+}
+
+/// Stores what a report says about the person; whether an address was new.
+async fn remember(
+    db: &impl ConnectionTrait,
+    keys: &DataKeys,
+    attendee: attendee::Model,
+    new: &Registration,
+    now: i64,
+) -> Result<bool> {
+    let (id, webinar) = (attendee.id, attendee.webinar.clone());
+    let unsealed = attendee.email_sealed.is_none();
+    let unknown = attendee.known_since.is_none();
+    let mut row = attendee.into_active_model();
+    let mut added = false;
+    if let Some(email) = &new.email {
+        // An address belongs to one attendee of a webinar. Where it is another's, this report's key still
+        // names its own attendee.
+        let owner = by_email(db, keys, &webinar, email).await?;
+        if owner.is_none() {
+            let address = attendee_email::Model {
+                webinar,
+                hash: keys.email_hash(email).to_vec(),
+                attendee: id,
+            };
+            attendee_email::Entity::insert(address.into_active_model())
+                .exec_without_returning(db)
+                .await?;
+            added = true;
+        }
+        let own = owner.is_none_or(|owner| owner.id == id);
+        if own && new.keep_email && unsealed {
+            let sealed = keys.seal(id, email).map_err(|error| Error::internal(error.to_string()))?;
+            row.email_sealed = Set(Some(sealed));
+        }
+    }
+    if new.verified && unknown {
+        row.known_since = Set(Some(now));
+    }
+    if row.is_changed() {
+        row.update(db).await?;
+    }
+    Ok(added)
+}
+
+async fn insert(
+    db: &impl ConnectionTrait,
+    webinar: &str,
+    test: bool,
+    now: i64,
+) -> Result<attendee::Model> {
+    let row = attendee::Model {
+        id: Uuid::now_v7(),
+        webinar: webinar.to_owned(),
+        email_sealed: None,
+        known_since: None,
+        test,
+        created_at: now,
+        erased_at: None,
+    };
+    attendee::Entity::insert(row.clone().into_active_model()).exec_without_returning(db).await?;
+    Ok(row)
+}
+
+/// Stores a touch where its origin is new, or verifies the one there is; whether that changed anything.
+pub(crate) async fn add_touch(
+    db: &impl ConnectionTrait,
+    new: touch::Model,
+    test: bool,
+    now: i64,
+) -> Result<bool> {
+    let known =
+        touch::Entity::find().filter(touch::Column::Origin.eq(&new.origin)).one(db).await?;
+    if let Some(known) = known {
+        if known.verified || !new.verified {
+            return Ok(false);
+        }
+        let mut row = known.into_active_model();
+        row.verified = Set(true);
+        row.update(db).await?;
+        return Ok(true);
+    }
+    touch::Entity::insert(new.clone().into_active_model()).exec_without_returning(db).await?;
+    if let Some(attendee) = new.attendee {
+        let added = v1::TouchAdded {
+            attendee_id: attendee.to_string(),
+            touch: Some(touch_message(new)),
+        };
+        feed::record(db, now, test, v1::event::Kind::TouchAdded(added)).await?;
+    }
+    Ok(true)
+}
+
+/// Held until the commit, so that two reports about one person are decided one after the other.
+pub(crate) async fn lock(db: &impl ConnectionTrait, id: Uuid) -> Result<attendee::Model> {
+    attendee::Entity::find_by_id(id)
+        .lock_exclusive()
+        .one(db)
+        .await?
+        .ok_or_else(|| Error::not_found(What::Attendee, id))
+}
+
+async fn find(db: &impl ConnectionTrait, id: Uuid) -> Result<Option<attendee::Model>> {
+    Ok(attendee::Entity::find_by_id(id).one(db).await?)
+}
+
+pub(crate) async fn by_key(
+    db: &impl ConnectionTrait,
+    key: &v1::RegistrationKey,
+) -> Result<Option<registration::Model>> {
+    Ok(registration::Entity::find()
+        .filter(registration::Column::Source.eq(&key.source))
+        .filter(registration::Column::ExternalWebinar.eq(&key.external_webinar_id))
+        .filter(registration::Column::ExternalId.eq(&key.external_id))
+        .one(db)
+        .await?)
+}
+
+async fn by_email(
+    db: &impl ConnectionTrait,
+    keys: &DataKeys,
+    webinar: &str,
+    email: &Email,
+) -> Result<Option<attendee::Model>> {
+    let hashes = keys.email_hashes(email).into_iter().map(Vec::from);
+    let row = attendee_email::Entity::find()
+        .filter(attendee_email::Column::Webinar.eq(webinar))
+        .filter(attendee_email::Column::Hash.is_in(hashes))
+        .one(db)
+        .await?;
+    match row {
+        Some(row) => find(db, row.attendee).await,
+        None => Ok(None),
+    }
+}
+
+/// The attendee a reference names.
+pub(crate) async fn get(
+    db: &impl ConnectionTrait,
+    keys: &DataKeys,
+    reference: &Reference,
+) -> Result<attendee::Model> {
+    let (found, name) = match reference {
+        Reference::Id(id) => (find(db, *id).await?, id.to_string()),
+        Reference::Registration(key) => {
+            let registration = by_key(db, key).await?;
+            let attendee = match registration {
+                Some(registration) => find(db, registration.attendee).await?,
+                None => None,
+            };
+            (attendee, "of this registration".to_owned())
+        }
+        Reference::Email(webinar, email) => {
+            let attendee = by_email(db, keys, webinar.as_str(), email).await?;
+            (attendee, "of this e-mail address".to_owned())
+        }
+    };
+    found.ok_or_else(|| Error::not_found(What::Attendee, name))
+}
+
+pub(crate) async fn list(
+    db: &impl ConnectionTrait,
+    webinar: Option<&str>,
+    after: Option<Uuid>,
+    limit: u64,
+) -> Result<Vec<attendee::Model>> {
+    let mut query = attendee::Entity::find().order_by_asc(attendee::Column::Id).limit(limit);
+    if let Some(webinar) = webinar {
+        query = query.filter(attendee::Column::Webinar.eq(webinar));
+    }
+    if let Some(after) = after {
+        query = query.filter(attendee::Column::Id.gt(after));
+    }
+    Ok(query.all(db).await?)
+}
+
+/// Those of the attendees whose address is known.
+async fn with_email(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Uuid>> {
+    let mut known = Vec::new();
+    for ids in ids.chunks(CHUNK) {
+        let rows = attendee_email::Entity::find()
+            .filter(attendee_email::Column::Attendee.is_in(ids.to_vec()))
+            .all(db)
+            .await?;
+        known.extend(rows.into_iter().map(|row| row.attendee));
+    }
+    Ok(known)
+}
+
+/// Attendees as messages, without registrations and touches.
+pub(crate) async fn messages(
+    db: &impl ConnectionTrait,
+    rows: Vec<attendee::Model>,
+) -> Result<Vec<v1::Attendee>> {
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+    let with_email: HashSet<Uuid> =
+        with_email(db, &ids).await?.into_iter().collect();
+    Ok(rows
+        .into_iter()
+        .map(|row| v1::Attendee {
+            has_email: row.email_sealed.is_some() || with_email.contains(&row.id),
+            id: row.id.to_string(),
+            webinar_id: row.webinar,
+            test: row.test,
+            created_at: Some(to_proto(row.created_at)),
+            erased_at: row.erased_at.map(to_proto),
+            registrations: Vec::new(),
+            touches: Vec::new(),
+        })
+        .collect())
+}
+
+/// An attendee as a message, with registrations and touches.
+pub(crate) async fn message(
+    db: &impl ConnectionTrait,
+    attendee: attendee::Model,
+) -> Result<v1::Attendee> {
+    let id = attendee.id;
+    let registrations = registration::Entity::find()
+        .filter(registration::Column::Attendee.eq(id))
+        .order_by_asc(registration::Column::RegisteredAt)
+        .order_by_asc(registration::Column::Id)
+        .all(db)
+        .await?;
+    let touches = touch::Entity::find()
+        .filter(touch::Column::Attendee.eq(id))
+        .order_by_asc(touch::Column::OccurredAt)
+        .order_by_asc(touch::Column::Id)
+        .all(db)
+        .await?;
+    let mut message = messages(db, vec![attendee]).await?.remove(0);
+    message.registrations = registrations
+        .into_iter()
+        .map(|row| v1::Registration {
+            id: row.id.to_string(),
+            session_id: row.session.clone(),
+            affiliate_id: row.affiliate.clone().unwrap_or_default(),
+            registered_at: Some(to_proto(row.registered_at)),
+            received_at: Some(to_proto(row.received_at)),
+            verified: row.verified,
+            key: Some(registration_key(row)),
+        })
+        .collect();
+    message.touches = touches.into_iter().map(touch_message).collect();
+    Ok(message)
+}
+
+/// The newest registration of each of several attendees.
+pub(crate) async fn newest_registrations(
+    db: &impl ConnectionTrait,
+    attendees: &[Uuid],
+) -> Result<HashMap<Uuid, registration::Model>> {
+    let mut newest = HashMap::new();
+    for attendees in attendees.chunks(CHUNK) {
+        let rows = registration::Entity::find()
+            .filter(registration::Column::Attendee.is_in(attendees.to_vec()))
+            .order_by_asc(registration::Column::RegisteredAt)
+            .order_by_asc(registration::Column::Id)
+            .all(db)
+            .await?;
+        newest.extend(rows.into_iter().map(|row| (row.attendee, row)));
+    }
+    Ok(newest)
+}
+
+pub(crate) fn registration_key(row: registration::Model) -> v1::RegistrationKey {
+    v1::RegistrationKey {
+        source: row.source,
+        external_webinar_id: row.external_webinar,
+        external_id: row.external_id,
+    }
+}
+
+pub(crate) fn touch_message(row: touch::Model) -> v1::Touch {
+    v1::Touch {
+        id: row.id.to_string(),
+        kind: row.kind,
+        programme_id: row.programme,
+        affiliate_id: row.affiliate,
+        product_id: row.product.unwrap_or_default(),
+        webinar_id: row.webinar.unwrap_or_default(),
+        session_id: row.session,
+        occurred_at: Some(to_proto(row.occurred_at)),
+        received_at: Some(to_proto(row.received_at)),
+        verified: row.verified,
+        click_id: row.click.map(|click| click.to_string()).unwrap_or_default(),
+    }
+}
+
+/// Erases what identifies a person: addresses, the tool's IDs, the connection to clicks. What was decided stays.
+pub(crate) async fn erase(
+    db: &impl ConnectionTrait,
+    attendee: attendee::Model,
+    now: i64,
+) -> Result<attendee::Model> {
+    let (id, test) = (attendee.id, attendee.test);
+    attendee_email::Entity::delete_many()
+        .filter(attendee_email::Column::Attendee.eq(id))
+        .exec(db)
+        .await?;
+    click_claim::Entity::delete_many()
+        .filter(click_claim::Column::Attendee.eq(id))
+        .exec(db)
+        .await?;
+    super::sales::forget_buyer(db, id).await?;
+    let rows = registration::Entity::find()
+        .filter(registration::Column::Attendee.eq(id))
+        .all(db)
+        .await?;
+    for row in rows {
+        let mut row = row.into_active_model();
+        row.source = Set("erased".to_owned());
+        row.external_webinar = Set(String::new());
+        row.external_id = Set(Uuid::now_v7().to_string());
+        row.update(db).await?;
+    }
+    let first_time = attendee.erased_at.is_none();
+    let mut row = attendee.into_active_model();
+    row.email_sealed = Set(None);
+    if first_time {
+        row.erased_at = Set(Some(now));
+        let erased = v1::AttendeeErased { attendee_id: id.to_string() };
+        feed::record(db, now, test, v1::event::Kind::AttendeeErased(erased)).await?;
+    }
+    Ok(row.update(db).await?)
+}

@@ -1,0 +1,226 @@
+//! Clicks: ingest exactly once in effect, and the attendees they turn out to belong to.
+
+use std::collections::HashMap;
+
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait, EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
+    QueryOrder as _, QuerySelect as _, sea_query::OnConflict,
+};
+use tagalong_proto::v1;
+use uuid::Uuid;
+
+use super::{
+    CHUNK, attendees, catalogue,
+    entity::{attendee, click, click_claim, click_log, product, touch},
+};
+use crate::{
+    click::Run,
+    deciding,
+    error::{Error, Result},
+    time::to_proto,
+};
+
+/// The position after the last one stored of a log.
+pub(crate) async fn next_position(db: &impl ConnectionTrait, log: Uuid) -> Result<i64> {
+    let row = click_log::Entity::find_by_id(log).lock_exclusive().one(db).await?;
+    Ok(row.map_or(1, |row| row.next_position))
+}
+
+/// Stores what is new of a run, moves the log's position with it, and decides again what the clicks bear on.
+pub(crate) async fn record(db: &impl ConnectionTrait, run: Run, now: i64) -> Result<i64> {
+    let next = next_position(db, run.log).await?;
+    if run.first_position > next && run.first_position != run.oldest_position {
+        return Err(Error::ClickLogGap { next_position: next });
+    }
+    if run.first_position > next {
+        let lost = run.first_position - next;
+        tracing::warn!(log = %run.log, lost, "a click log no longer holds clicks that were not stored here");
+    }
+    let known = usize::try_from(next - run.first_position).unwrap_or(0);
+    let end = run.first_position + i64::try_from(run.clicks.len()).unwrap_or(i64::MAX);
+    let rows = with_programmes(db, run.clicks.into_iter().skip(known), now).await?;
+    for rows in rows.chunks(CHUNK) {
+        click::Entity::insert_many(rows.iter().cloned().map(|row| row.into_active_model()))
+            .on_conflict_do_nothing_on([click::Column::Id])
+            .exec_without_returning(db)
+            .await?;
+    }
+    if end > next {
+        let row = click_log::Model { id: run.log, next_position: end };
+        click_log::Entity::insert(row.into_active_model())
+            .on_conflict(
+                OnConflict::column(click_log::Column::Id)
+                    .update_column(click_log::Column::NextPosition)
+                    .to_owned(),
+            )
+            .exec_without_returning(db)
+            .await?;
+    }
+    connect(db, &rows, now).await?;
+    Ok(end.max(next))
+}
+
+/// Adds each click's programme. Test clicks of a product that is gone are left out: the test is over.
+async fn with_programmes(
+    db: &impl ConnectionTrait,
+    clicks: impl Iterator<Item = click::Model>,
+    now: i64,
+) -> Result<Vec<click::Model>> {
+    let clicks: Vec<click::Model> = clicks.collect();
+    let mut ids: Vec<&str> = clicks.iter().map(|click| click.product.as_str()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let mut programmes: HashMap<String, String> = HashMap::new();
+    for ids in ids.chunks(CHUNK) {
+        let rows =
+            product::Entity::find().filter(product::Column::Id.is_in(ids.to_vec())).all(db).await?;
+        programmes.extend(rows.into_iter().map(|row| (row.id, row.programme)));
+    }
+    Ok(clicks
+        .into_iter()
+        .filter_map(|mut click| {
+            click.programme = programmes.get(&click.product).cloned();
+            click.received_at = now;
+            (click.programme.is_some() || !click.test).then_some(click)
+        })
+        .collect())
+}
+
+/// Connects new clicks with the attendees and orders that name them.
+async fn connect(db: &impl ConnectionTrait, clicks: &[click::Model], now: i64) -> Result<()> {
+    let mut touched: Vec<Uuid> = Vec::new();
+    for click in clicks {
+        // A valid token opened in a browser whose cookie names an earlier click: both are one person's.
+        if let (Some(attendee), Some(earlier)) = (click.attendee, click.cookie_click)
+            && attendee_exists(db, attendee).await?
+            && claim(db, earlier, attendee, now).await?
+        {
+            touched.push(attendee);
+        }
+    }
+    for clicks in clicks.chunks(CHUNK) {
+        let ids: Vec<Uuid> = clicks.iter().map(|click| click.id).collect();
+        let claims = click_claim::Entity::find()
+            .filter(click_claim::Column::Click.is_in(ids.clone()))
+            .all(db)
+            .await?;
+        for claim in claims {
+            if let Some(click) = clicks.iter().find(|click| click.id == claim.click)
+                && add_touch(db, click, Some(claim.attendee), now).await?
+            {
+                touched.push(claim.attendee);
+            }
+        }
+        deciding::about_clicks(db, &ids, now).await?;
+    }
+    touched.sort_unstable();
+    touched.dedup();
+    for attendee in touched {
+        deciding::about_attendee(db, attendee, now).await?;
+    }
+    Ok(())
+}
+
+async fn attendee_exists(db: &impl ConnectionTrait, id: Uuid) -> Result<bool> {
+    Ok(attendee::Entity::find_by_id(id).one(db).await?.is_some())
+}
+
+/// Says that an attendee made a click, which may not have arrived yet; whether that gave a new touch.
+pub(crate) async fn claim(
+    db: &impl ConnectionTrait,
+    click_id: Uuid,
+    attendee: Uuid,
+    now: i64,
+) -> Result<bool> {
+    let row = click_claim::Model { click: click_id, attendee };
+    click_claim::Entity::insert(row.into_active_model())
+        .on_conflict_do_nothing()
+        .exec_without_returning(db)
+        .await?;
+    match get(db, click_id).await? {
+        Some(click) => add_touch(db, &click, Some(attendee), now).await,
+        None => Ok(false),
+    }
+}
+
+/// Makes a click a touch: of an attendee, or of a buyer of whom nothing else is known. A tokened purchase
+/// link's opening is none.
+pub(crate) async fn add_touch(
+    db: &impl ConnectionTrait,
+    click: &click::Model,
+    attendee: Option<Uuid>,
+    now: i64,
+) -> Result<bool> {
+    let (Some(affiliate), Some(programme), None) =
+        (&click.affiliate, &click.programme, click.attendee)
+    else {
+        return Ok(false);
+    };
+    catalogue::hear_of(db, programme, affiliate, now).await?;
+    let whose = attendee.map_or_else(|| "nobody".to_owned(), |id| id.to_string());
+    let touch = touch::Model {
+        id: Uuid::now_v7(),
+        origin: format!("click:{}:{whose}", click.id),
+        attendee,
+        sale_order: None,
+        click: Some(click.id),
+        kind: v1::TouchKind::Click.into(),
+        programme: programme.clone(),
+        affiliate: affiliate.clone(),
+        product: Some(click.product.clone()),
+        webinar: None,
+        session: String::new(),
+        occurred_at: click.occurred_at,
+        received_at: now,
+        verified: true,
+    };
+    attendees::add_touch(db, touch, click.test, now).await
+}
+
+pub(crate) async fn get(db: &impl ConnectionTrait, id: Uuid) -> Result<Option<click::Model>> {
+    Ok(click::Entity::find_by_id(id).one(db).await?)
+}
+
+/// The attendees said to have made a click.
+pub(crate) async fn claimants(db: &impl ConnectionTrait, click: Uuid) -> Result<Vec<Uuid>> {
+    let rows =
+        click_claim::Entity::find().filter(click_claim::Column::Click.eq(click)).all(db).await?;
+    Ok(rows.into_iter().map(|row| row.attendee).collect())
+}
+
+pub(crate) async fn list(
+    db: &impl ConnectionTrait,
+    product: Option<&str>,
+    include_test: bool,
+    after: Option<Uuid>,
+    limit: u64,
+) -> Result<Vec<click::Model>> {
+    let mut query = click::Entity::find().order_by_asc(click::Column::Id).limit(limit);
+    if let Some(product) = product {
+        query = query.filter(click::Column::Product.eq(product));
+    }
+    if !include_test {
+        query = query.filter(click::Column::Test.eq(false));
+    }
+    if let Some(after) = after {
+        query = query.filter(click::Column::Id.gt(after));
+    }
+    Ok(query.all(db).await?)
+}
+
+pub(crate) fn message(row: click::Model) -> v1::Click {
+    let uuid = |id: Option<Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
+    v1::Click {
+        id: row.id.to_string(),
+        product_id: row.product,
+        affiliate_id: row.affiliate.unwrap_or_default(),
+        no_affiliate: row.no_affiliate,
+        occurred_at: Some(to_proto(row.occurred_at)),
+        class: row.class,
+        link: row.link,
+        sub_ids: catalogue::lines(&row.sub_ids),
+        attendee_id: uuid(row.attendee),
+        cookie_click_id: uuid(row.cookie_click),
+        test: row.test,
+    }
+}

@@ -1,0 +1,18 @@
+//! The schema's history. What is applied is never changed: append.
+
+use sea_orm_migration::prelude::*;
+
+mod m0001_initial;
+
+pub(crate) struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m0001_initial::Migration)]
+    }
+
+    fn migration_table_name() -> DynIden {
+        "schema_migration".into_iden()
+    }
+}

@@ -1,0 +1,52 @@
+//! Settings.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use tagalong_chassis::config::{self, LogConfig};
+
+use crate::public_url::PublicUrl;
+
+/// The settings of `tagalong-link-rendering`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The service.
+    pub link_rendering: Config,
+    /// How to log.
+    pub log: LogConfig,
+}
+
+impl config::Settings for Settings {
+    fn log(&self) -> &LogConfig {
+        &self.log
+    }
+}
+
+/// How links are rendered by a process of its own.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where gRPC is served.
+    pub grpc: String,
+    /// Where health and metrics are served.
+    pub admin: String,
+    /// Where the attendee registry serves gRPC.
+    pub registry: String,
+    /// Where the redirect is reached from outside: the base of all links.
+    pub public_url: PublicUrl,
+    /// The file with the keys tokens are signed with, the same for every service.
+    pub token_keys: PathBuf,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            grpc: "127.0.0.1:50053".to_owned(),
+            admin: "127.0.0.1:9093".to_owned(),
+            registry: "http://127.0.0.1:50052".to_owned(),
+            public_url: PublicUrl::default(),
+            token_keys: PathBuf::from("tagalong-data/token-keys.toml"),
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! What the redirect knows of products and affiliates: an immutable snapshot, replaced as a whole.
+
+use std::{collections::HashMap, fs, io, path::Path, sync::Arc};
+
+use jiff::Timestamp;
+use prost::Message as _;
+use tagalong_attribution::{
+    decide::Suspension,
+    id::{AffiliateId, ProductId, ProgrammeId},
+    template::Destination,
+};
+use tagalong_chassis::private::replace_private;
+use tagalong_proto::v1::{
+    self, CatalogueChange, CookiePolicy, WatchCatalogueResponse, catalogue_change::Change,
+};
+
+use crate::{error::BadProduct, query::Rule};
+
+/// A product that links can lead to.
+#[derive(Debug)]
+pub(crate) struct Product {
+    pub(crate) id: ProductId,
+    pub(crate) programme: ProgrammeId,
+    pub(crate) sales_page: Option<Destination>,
+    pub(crate) checkout: Destination,
+    pub(crate) cookies: CookiePolicy,
+    pub(crate) rule: Rule,
+    pub(crate) test: bool,
+    record: v1::Product,
+}
+
+impl TryFrom<v1::Product> for Product {
+    type Error = BadProduct;
+
+    /// The registry has checked all of it; it is checked again because a redirect goes only where an operator
+    /// configured, whoever answered for the registry.
+    fn try_from(record: v1::Product) -> Result<Self, BadProduct> {
+        let page = |field, page: &v1::Destination| {
+            Destination::parse(&page.with_affiliate, &page.without_affiliate)
+                .map_err(|source| BadProduct::Page { field, source })
+        };
+        let id = record.id.parse().map_err(|source| BadProduct::Id { field: "id", source })?;
+        let programme = record
+            .programme_id
+            .parse()
+            .map_err(|source| BadProduct::Id { field: "programme_id", source })?;
+        let sales_page =
+            record.sales_page.as_ref().map(|sales| page("sales_page", sales)).transpose()?;
+        let checkout = page("checkout", record.checkout.as_ref().ok_or(BadProduct::NoCheckout)?)?;
+        let rule = match &sales_page {
+            Some(sales) => Rule::new(record.query_rule.as_ref(), &[sales, &checkout]),
+            None => Rule::new(record.query_rule.as_ref(), &[&checkout]),
+        };
+        Ok(Self {
+            id,
+            programme,
+            sales_page,
+            checkout,
+            cookies: record.cookie_policy(),
+            rule,
+            test: record.test,
+            record,
+        })
+    }
+}
+
+/// Everything a link needs.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Catalogue {
+    /// The registry's, up to which this is complete.
+    pub(crate) revision: i64,
+    products: HashMap<ProductId, Arc<Product>>,
+    suspended: HashMap<ProgrammeId, HashMap<AffiliateId, Vec<Suspension>>>,
+}
+
+impl Catalogue {
+    pub(crate) fn product(&self, id: &ProductId) -> Option<&Arc<Product>> {
+        self.products.get(id)
+    }
+
+    pub(crate) fn is_suspended(
+        &self,
+        programme: &ProgrammeId,
+        affiliate: &AffiliateId,
+        at: Timestamp,
+    ) -> bool {
+        let suspensions = self.suspended.get(programme).and_then(|all| all.get(affiliate));
+        suspensions.is_some_and(|all| all.iter().any(|suspension| suspension.covers(at)))
+    }
+
+    /// Applies one step of the registry's stream. A product that cannot be used stays as it was, here or in what
+    /// is `shown` to visitors meanwhile.
+    pub(crate) fn apply(&mut self, step: WatchCatalogueResponse, shown: &Self) {
+        if step.reset {
+            *self = Self::default();
+        }
+        for change in step.changes {
+            match change.change {
+                Some(Change::Product(record)) => self.apply_product(record, shown),
+                Some(Change::Affiliate(record)) => self.apply_affiliate(&record),
+                Some(Change::Removed(removed)) => {
+                    self.products.remove(removed.product_id.as_str());
+                    self.suspended.remove(removed.programme_id.as_str());
+                }
+                Some(Change::Programme(_) | Change::Webinar(_)) | None => {}
+            }
+        }
+        self.revision = step.revision;
+    }
+
+    fn apply_product(&mut self, record: v1::Product, shown: &Self) {
+        let id = record.id.clone();
+        match Product::try_from(record) {
+            Ok(product) => {
+                self.products.insert(product.id.clone(), Arc::new(product));
+            }
+            Err(error) => {
+                let before =
+                    self.products.get(id.as_str()).or_else(|| shown.products.get(id.as_str()));
+                let error = tagalong_chassis::status::chain(&error);
+                tracing::error!(product = id, error, kept = before.is_some(), "unusable product");
+                if let Some(before) = before.cloned() {
+                    self.products.insert(before.id.clone(), before);
+                }
+            }
+        }
+    }
+
+    fn apply_affiliate(&mut self, record: &v1::Affiliate) {
+        let (Ok(programme), Ok(affiliate)) = (record.programme_id.parse(), record.id.parse())
+        else {
+            tracing::error!(programme = record.programme_id, "unusable affiliate ID");
+            return;
+        };
+        if !record.suspensions.is_empty() {
+            let suspensions = record.suspensions.iter().map(suspension).collect();
+            self.suspended.entry(programme).or_default().insert(affiliate, suspensions);
+        } else if let Some(affiliates) = self.suspended.get_mut(&programme) {
+            affiliates.remove(&affiliate);
+        }
+    }
+
+    /// The whole of it as one step of the stream.
+    fn to_step(&self) -> WatchCatalogueResponse {
+        let products =
+            self.products.values().map(|product| Change::Product(product.record.clone()));
+        let affiliates = self.suspended.iter().flat_map(|(programme, affiliates)| {
+            affiliates.iter().map(|(id, suspensions)| {
+                Change::Affiliate(v1::Affiliate {
+                    programme_id: programme.to_string(),
+                    id: id.to_string(),
+                    suspensions: suspensions.iter().map(record).collect(),
+                    ..v1::Affiliate::default()
+                })
+            })
+        });
+        let changes = products.chain(affiliates);
+        WatchCatalogueResponse {
+            changes: changes.map(|change| CatalogueChange { change: Some(change) }).collect(),
+            revision: self.revision,
+            reset: true,
+            more: false,
+        }
+    }
+
+    /// Writes it to disk, whole or not at all.
+    pub(crate) fn save(&self, path: &Path) -> io::Result<()> {
+        replace_private(path, &self.to_step().encode_to_vec())
+    }
+
+    /// Reads it back; none where there is no file or it is not one of ours, which is logged.
+    pub(crate) fn load(path: &Path) -> Option<Self> {
+        let read = match fs::read(path) {
+            Ok(bytes) => WatchCatalogueResponse::decode(bytes.as_slice()).map_err(io::Error::other),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => Err(error),
+        };
+        match read {
+            Ok(step) => {
+                let mut catalogue = Self::default();
+                catalogue.apply(step, &Self::default());
+                Some(catalogue)
+            }
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "cannot read the saved catalogue");
+                None
+            }
+        }
+    }
+}
+
+fn suspension(record: &v1::Suspension) -> Suspension {
+    let from = record.starts_at.as_ref().and_then(timestamp).unwrap_or(Timestamp::MIN);
+    Suspension { from, until: record.ends_at.as_ref().and_then(timestamp), recorded_at: from }
+}
+
+fn record(suspension: &Suspension) -> v1::Suspension {
+    v1::Suspension {
+        starts_at: Some(to_proto(suspension.from)),
+        ends_at: suspension.until.map(to_proto),
+        reason: String::new(),
+    }
+}
+
+fn timestamp(proto: &prost_types::Timestamp) -> Option<Timestamp> {
+    Timestamp::new(proto.seconds, proto.nanos).ok()
+}
+
+pub(crate) fn to_proto(time: Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds: time.as_second(), nanos: time.subsec_nanosecond() }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn step(changes: Vec<Change>, revision: i64) -> WatchCatalogueResponse {
+        let changes = changes.into_iter().map(|change| CatalogueChange { change: Some(change) });
+        WatchCatalogueResponse { changes: changes.collect(), revision, ..Default::default() }
+    }
+
+    pub(crate) fn product(id: &str, checkout: &str) -> v1::Product {
+        v1::Product {
+            id: id.into(),
+            programme_id: "copecart".into(),
+            checkout: Some(v1::Destination {
+                with_affiliate: checkout.into(),
+                without_affiliate: String::new(),
+            }),
+            ..Default::default()
+        }
+    }
+
+    pub(crate) fn suspended(id: &str, from: i64, until: Option<i64>) -> Change {
+        let at = |seconds| prost_types::Timestamp { seconds, nanos: 0 };
+        Change::Affiliate(v1::Affiliate {
+            programme_id: "copecart".into(),
+            id: id.into(),
+            suspensions: vec![v1::Suspension {
+                starts_at: Some(at(from)),
+                ends_at: until.map(at),
+                reason: String::new(),
+            }],
+            ..Default::default()
+        })
+    }
+
+    fn removed(removal: v1::CatalogueRemoval) -> Change {
+        Change::Removed(removal)
+    }
+
+    fn id(text: &str) -> ProductId {
+        text.parse().unwrap()
+    }
+
+    const GOOD: &str = "https://c.test/?aff={affiliate}";
+
+    #[test]
+    fn a_bad_product_is_left_out_or_stays_as_it_was() {
+        let bad = |id| Change::Product(product(id, "javascript:alert({affiliate})"));
+        let mut catalogue = Catalogue::default();
+        let changes = vec![Change::Product(product("good", GOOD)), bad("new")];
+        catalogue.apply(step(changes, 7), &Catalogue::default());
+        assert_eq!(catalogue.revision, 7);
+        assert!(catalogue.product(&id("good")).is_some());
+        assert!(catalogue.product(&id("new")).is_none());
+
+        let shown = catalogue.clone();
+        let reset = WatchCatalogueResponse { reset: true, ..step(vec![bad("good")], 1) };
+        for step in [step(vec![bad("good")], 8), reset] {
+            catalogue.apply(step, &shown);
+            assert_eq!(catalogue.product(&id("good")).unwrap().record, product("good", GOOD));
+        }
+        let without = v1::Product { checkout: None, ..product("other", GOOD) };
+        catalogue.apply(step(vec![Change::Product(without)], 9), &shown);
+        assert!(catalogue.product(&id("other")).is_none());
+    }
+
+    #[test]
+    fn suspensions_have_their_time() {
+        let mut catalogue = Catalogue::default();
+        let changes = vec![suspended("max", 100, Some(200)), suspended("eva", 100, None)];
+        catalogue.apply(step(changes, 1), &Catalogue::default());
+        let is = |programme: &str, affiliate: &str, second| {
+            let at = Timestamp::from_second(second).unwrap();
+            catalogue.is_suspended(&programme.parse().unwrap(), &affiliate.parse().unwrap(), at)
+        };
+        assert_eq!(
+            [99, 100, 199, 200].map(|at| is("copecart", "max", at)),
+            [false, true, true, false]
+        );
+        assert!(is("copecart", "eva", 1 << 33));
+        assert!(!is("digistore24", "eva", 150));
+    }
+
+    #[test]
+    fn removals_and_resets_are_obeyed() {
+        let mut catalogue = Catalogue::default();
+        let all = || {
+            vec![
+                Change::Product(product("a", GOOD)),
+                Change::Product(product("b", GOOD)),
+                suspended("max", 100, None),
+            ]
+        };
+        catalogue.apply(step(all(), 3), &Catalogue::default());
+        let gone = v1::CatalogueRemoval { product_id: "a".into(), ..Default::default() };
+        catalogue.apply(step(vec![removed(gone)], 4), &Catalogue::default());
+        assert!(catalogue.product(&id("a")).is_none() && catalogue.product(&id("b")).is_some());
+        let gone = v1::CatalogueRemoval { programme_id: "copecart".into(), ..Default::default() };
+        catalogue.apply(step(vec![removed(gone)], 5), &Catalogue::default());
+        assert!(catalogue.suspended.is_empty());
+
+        let shown = catalogue.clone();
+        catalogue.apply(WatchCatalogueResponse { reset: true, ..step(vec![], 1) }, &shown);
+        assert!(catalogue.products.is_empty());
+    }
+
+    #[test]
+    fn saved_it_comes_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("catalogue.bin");
+        assert!(Catalogue::load(&path).is_none());
+        let mut catalogue = Catalogue::default();
+        let changes =
+            vec![Change::Product(product("course", GOOD)), suspended("max", 100, Some(200))];
+        catalogue.apply(step(changes, 5), &Catalogue::default());
+        catalogue.save(&path).unwrap();
+        let loaded = Catalogue::load(&path).unwrap();
+        assert_eq!(loaded.to_step(), catalogue.to_step());
+
+        fs::write(&path, b"\xff\xff\xff").unwrap();
+        assert!(Catalogue::load(&path).is_none());
+    }
+}

@@ -1,0 +1,240 @@
+//! One visit: where a link leads, and what is recorded of it. The same for HTTP and gRPC.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use tagalong_attribution::{
+    id::{self, AffiliateId},
+    template::Values,
+    token::KeyRing,
+};
+use tagalong_chassis::transport::Transport;
+use tagalong_proto::v1::{
+    AttendeeReference, Click, ClickClass, LinkBasis, LinkKind, NoAffiliate, RenderLinkRequest,
+    RenderLinkResponse, attendee_reference::Reference,
+    link_rendering_service_client::LinkRenderingServiceClient,
+};
+use tonic::Request;
+use uuid::Uuid;
+
+use crate::{
+    catalogue::{Catalogue, Product, to_proto},
+    link,
+    query::{self, Query},
+};
+
+/// A link, as it counts now.
+#[derive(Debug)]
+pub(crate) struct Visit<'a> {
+    pub(crate) product: Arc<Product>,
+    pub(crate) kind: LinkKind,
+    /// Whom the path names, suspended or not.
+    named: Option<AffiliateId>,
+    /// Why that is nobody who counts; unspecified where it is somebody.
+    pub(crate) no_affiliate: NoAffiliate,
+    /// A valid token, and the attendee it names.
+    pub(crate) token: Option<(String, Uuid)>,
+    pub(crate) query: Query<'a>,
+}
+
+/// Who is passed on to the page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Credit {
+    pub(crate) affiliate: Option<AffiliateId>,
+    /// A fresh decision said so.
+    pub(crate) decided: bool,
+}
+
+impl<'a> Visit<'a> {
+    /// Reads a link; none where no product is known for it.
+    pub(crate) fn read(
+        catalogue: &Catalogue,
+        keys: &KeyRing,
+        now: Timestamp,
+        path: &str,
+        query: &'a str,
+    ) -> Option<Self> {
+        let link = link::parse(path)?;
+        let product = catalogue.product(&link.product)?.clone();
+        let no_affiliate = match &link.affiliate {
+            Ok(affiliate) if catalogue.is_suspended(&product.programme, affiliate, now) => {
+                NoAffiliate::Suspended
+            }
+            Ok(_) => NoAffiliate::Unspecified,
+            Err(id::NoAffiliate::Missing) => NoAffiliate::Missing,
+            Err(id::NoAffiliate::Unresolved) => NoAffiliate::Unresolved,
+            Err(id::NoAffiliate::Malformed) => NoAffiliate::Malformed,
+        };
+        let verified = |token: String| keys.verify(&token).map(|attendee| (token, attendee));
+        let short = path.len() + query.len() < query::MAX_LEN;
+        Some(Self {
+            product,
+            kind: link.kind,
+            named: link.affiliate.ok(),
+            no_affiliate,
+            token: link.token.and_then(verified),
+            query: if short { Query::parse(query) } else { Query::default() },
+        })
+    }
+
+    /// The affiliate in the path, if it counts.
+    pub(crate) fn affiliate(&self) -> Option<&AffiliateId> {
+        self.named.as_ref().filter(|_| self.no_affiliate == NoAffiliate::Unspecified)
+    }
+
+    /// Whether the visit counts for an affiliate. Opening a tokened purchase link does not: it says nothing
+    /// about who brought the attendee.
+    pub(crate) fn is_touch(&self) -> bool {
+        self.affiliate().is_some() && self.token.is_none()
+    }
+
+    /// Who is passed on: whom a fresh decision names where a valid token allows one and it comes in time, else the
+    /// affiliate in the path.
+    pub(crate) async fn credit(
+        &self,
+        rendering: &Transport,
+        now: Timestamp,
+        deadline: Duration,
+    ) -> Credit {
+        let Some((token, _)) = &self.token else { return self.credited_by(None) };
+        let mut request = Request::new(RenderLinkRequest {
+            attendee: Some(AttendeeReference { reference: Some(Reference::Token(token.clone())) }),
+            product_id: self.product.id.to_string(),
+            at: Some(to_proto(now)),
+            fallback_affiliate_id: self.named.as_ref().map(ToString::to_string).unwrap_or_default(),
+        });
+        request.set_timeout(deadline);
+        let mut client = LinkRenderingServiceClient::new(rendering.clone());
+        // Kept here too: the visitor must not wait for a peer that ignores the deadline.
+        match tokio::time::timeout(deadline, client.render_link(request)).await {
+            Ok(Ok(answer)) => self.credited_by(Some(&answer.into_inner())),
+            Ok(Err(status)) => {
+                tracing::debug!(code = ?status.code(), "no decision, the path's affiliate stands");
+                self.credited_by(None)
+            }
+            Err(_) => {
+                tracing::debug!("no decision in time, the path's affiliate stands");
+                self.credited_by(None)
+            }
+        }
+    }
+
+    fn credited_by(&self, answer: Option<&RenderLinkResponse>) -> Credit {
+        let stands = self.affiliate().cloned();
+        let Some(answer) = answer else { return Credit { affiliate: stands, decided: false } };
+        match answer.affiliate_id.parse() {
+            Ok(affiliate) => {
+                let decided = answer.basis() != LinkBasis::Fallback;
+                Credit { affiliate: Some(affiliate), decided }
+            }
+            Err(_) => Credit { decided: stands.is_none(), affiliate: stands },
+        }
+    }
+
+    /// Where the link leads. Purchase links lead to the checkout only; affiliate links too, where there is no sales
+    /// page.
+    pub(crate) fn location(&self, credit: &Credit, click: &str) -> String {
+        let page = match (&self.product.sales_page, self.kind) {
+            (Some(sales_page), LinkKind::Affiliate) => sales_page,
+            _ => &self.product.checkout,
+        };
+        let subs = self.query.sub_ids();
+        let subs: Vec<&str> = subs.iter().map(String::as_str).collect();
+        let values = Values {
+            product: self.product.id.as_str(),
+            affiliate: credit.affiliate.as_ref().map(AffiliateId::as_str),
+            token: self.token.as_ref().map(|(token, _)| token.as_str()),
+            click,
+            subs: &subs,
+        };
+        page.url(&values, &self.query.passed(&self.product.rule))
+    }
+
+    /// The visit as it is recorded: the link's affiliate, not the decision's, is the evidence.
+    pub(crate) fn click(
+        &self,
+        id: &str,
+        class: ClickClass,
+        cookie: Option<Uuid>,
+        now: Timestamp,
+    ) -> Click {
+        let text = |id: Option<Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
+        Click {
+            id: id.to_owned(),
+            product_id: self.product.id.to_string(),
+            affiliate_id: self.affiliate().map(ToString::to_string).unwrap_or_default(),
+            no_affiliate: self.no_affiliate.into(),
+            occurred_at: Some(to_proto(now)),
+            class: class.into(),
+            link: self.kind.into(),
+            sub_ids: self.query.sub_ids(),
+            attendee_id: text(self.token.as_ref().map(|(_, attendee)| *attendee)),
+            cookie_click_id: text(cookie),
+            test: self.product.test,
+        }
+    }
+}
+
+/// A new click's ID.
+pub(crate) fn click_id(now: Timestamp) -> String {
+    let seconds = u64::try_from(now.as_second()).unwrap_or_default();
+    let nanos = now.subsec_nanosecond().unsigned_abs();
+    let time = uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos);
+    Uuid::new_v7(time).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use url::Url;
+
+    use super::*;
+    use crate::testing::{catalogue, keys, now};
+
+    fn check(product: &str, path: &str, query: &str) -> Result<(), TestCaseError> {
+        let path = format!("/{product}/{path}");
+        let catalogue = catalogue();
+        let visit = Visit::read(&catalogue, &keys(), now(), &path, query).unwrap();
+        let credit = Credit { affiliate: visit.affiliate().cloned(), decided: false };
+        let location = visit.location(&credit, "click");
+        prop_assert!(location.bytes().all(|b| b.is_ascii_graphic()), "{location}");
+        let url = Url::parse(&location).unwrap();
+        let sales = visit.kind == LinkKind::Affiliate && product == "course";
+        let origin = match (product, sales) {
+            ("course", true) => "https://sales.test",
+            ("course", false) => "https://pay.test",
+            _ => "https://shop.test",
+        };
+        prop_assert_eq!(url.origin().ascii_serialization(), origin);
+        prop_assert!(location.starts_with(origin));
+        let reserved = if sales { "aff" } else { "partner" };
+        if product == "course" {
+            let named: Vec<_> = url.query_pairs().filter(|(name, _)| name == reserved).collect();
+            prop_assert_eq!(named.len(), usize::from(credit.affiliate.is_some()));
+            prop_assert_eq!(url.path(), if sales { "/webinar" } else { "/c/42" });
+        }
+        let click = visit.click("click", ClickClass::Human, None, now());
+        prop_assert!(click.sub_ids.len() <= 5);
+        prop_assert!(click.sub_ids.iter().all(|sub| sub.chars().count() <= 128));
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn any_link_leads_where_an_operator_said(path in any::<String>(), query in any::<Vec<u8>>()) {
+            let query = String::from_utf8_lossy(&query);
+            check("course", &path, &query)?;
+            check("book", &path, &query)?;
+        }
+
+        #[test]
+        fn so_do_links_that_look_like_one(
+            affiliate in "[a-z%./\\\\@:{}*|0-9-]{0,12}",
+            rest in "(/|/buy|/buy/|/BUY|/buy/[a-z%/]{0,6}|/x)?",
+            query in "((aff|partner|AFF|aff\\[\\]|%61ff|sub1|x|ref)(=[a-z%#?&/@]{0,6})?&){0,5}",
+        ) {
+            check("course", &format!("p/{affiliate}{rest}"), &query)?;
+            check("book", &format!("p/{affiliate}{rest}"), &query)?;
+        }
+    }
+}
