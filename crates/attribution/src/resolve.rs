@@ -93,9 +93,13 @@ pub struct Resolution {
     pub conflicts: Vec<Conflict>,
 }
 
-/// Finds the buyer: the strongest reference that names somebody whose webinar offers the product, or, where
-/// none does, the strongest that names anybody. Among e-mail matches the newest registration before the sale wins.
-/// The order of `references` does not matter.
+/// Finds the buyer: the strongest reference that names an attendee whose webinar offers the product; else a click
+/// that is nobody's; else the strongest reference that names an attendee of any webinar, e-mail excepted, which
+/// resolves among the webinars that offer the product. Among e-mail matches the newest registration before the
+/// sale wins. The order of `references` does not matter.
+///
+/// A click that is nobody's yields to an attendee, because it is the order's evidence in any case: as a touch
+/// it meets the attendee's registration, which outranks it, however new the cookie on the buyer's PC.
 #[must_use]
 pub fn resolve(references: &[Reference]) -> Resolution {
     let mut ordered = references.to_vec();
@@ -108,11 +112,14 @@ pub fn resolve(references: &[Reference]) -> Resolution {
     });
     ordered.dedup();
 
-    let fits = |reference: &&Reference| {
-        matches!(reference.named, Named::Attendee { offered: true, .. } | Named::Click(_))
+    let offered =
+        |reference: &&Reference| matches!(reference.named, Named::Attendee { offered: true, .. });
+    let click = |reference: &&Reference| matches!(reference.named, Named::Click(_));
+    let other = |reference: &&Reference| {
+        reference.by != CarriedBy::Email && matches!(reference.named, Named::Attendee { .. })
     };
-    let names_anybody = |reference: &&Reference| matches!(reference.named, Named::Attendee { .. });
-    let found = ordered.iter().find(fits).or_else(|| ordered.iter().find(names_anybody));
+    let find = |fits: &dyn Fn(&&Reference) -> bool| ordered.iter().find(|reference| fits(reference));
+    let found = find(&offered).or_else(|| find(&click)).or_else(|| find(&other));
     let buyer = found.map_or(Buyer::Unknown, |reference| match reference.named {
         Named::Attendee { id, .. } => Buyer::Attendee(id),
         Named::Click(id) => Buyer::Click(id),
@@ -129,6 +136,8 @@ pub fn resolve(references: &[Reference]) -> Resolution {
                     (Some(id), ConflictReason::OtherWebinar)
                 }
                 Named::Click(id) if buyer == Buyer::Click(id) => return None,
+                // Beside an attendee it does not conflict: it is one more touch.
+                Named::Click(_) if matches!(buyer, Buyer::Attendee(_)) => return None,
                 Named::Click(_) => (None, ConflictReason::Outranked),
                 Named::Unknown => (None, ConflictReason::Unknown),
                 Named::Invalid => (None, ConflictReason::Invalid),

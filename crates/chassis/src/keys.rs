@@ -83,6 +83,37 @@ impl TokenKeys {
         KeyRing::new(self.signing, self.keys())
     }
 
+    /// The same with one more key, which verifies; its ID.
+    ///
+    /// # Errors
+    /// All 256 IDs are taken, or the system has no random source.
+    pub fn add(&mut self) -> anyhow::Result<u8> {
+        let id = (1..=u8::MAX).chain([0]).find(|id| !self.keys.contains_key(id));
+        let id = id.context("there is no ID left")?;
+        self.keys.insert(id, secret().context("no random source")?);
+        Ok(id)
+    }
+
+    /// Signs with another of the keys from now on.
+    ///
+    /// # Errors
+    /// There is no such key.
+    pub fn sign_with(&mut self, id: u8) -> anyhow::Result<()> {
+        anyhow::ensure!(self.keys.contains_key(&id), "there is no key {id}");
+        self.signing = id;
+        Ok(())
+    }
+
+    /// Forgets a key: links made with it lose their attendee.
+    ///
+    /// # Errors
+    /// There is no such key, or it is the one that signs.
+    pub fn remove(&mut self, id: u8) -> anyhow::Result<()> {
+        anyhow::ensure!(self.signing != id, "key {id} signs: sign with another first");
+        anyhow::ensure!(self.keys.remove(&id).is_some(), "there is no key {id}");
+        Ok(())
+    }
+
     /// What a key file holds; for [`write_private`] and [`replace_private`].
     ///
     /// # Errors
@@ -134,6 +165,22 @@ mod tests {
         assert_eq!(TokenKeys::load_or_generate(&path).unwrap(), made);
         assert_eq!(TokenKeys::load(&path).unwrap(), made);
         made.ring().unwrap();
+    }
+
+    #[test]
+    fn a_new_key_verifies_before_it_signs_and_an_old_one_after() {
+        let mut keys = TokenKeys::generate().unwrap();
+        let attendee = uuid::Uuid::from_u128(1);
+        let old = keys.ring().unwrap().sign(attendee);
+        assert_eq!(keys.add().unwrap(), 2);
+        assert_eq!(keys.signing(), 1);
+        assert!(keys.remove(1).is_err() && keys.sign_with(3).is_err());
+        keys.sign_with(2).unwrap();
+        let ring = keys.ring().unwrap();
+        assert_ne!(ring.sign(attendee), old);
+        assert_eq!(ring.verify(&old), Some(attendee));
+        keys.remove(1).unwrap();
+        assert_eq!(keys.ring().unwrap().verify(&old), None);
     }
 
     #[test]

@@ -59,9 +59,15 @@ impl Service {
     /// What it serves: `tagalong.v1.LinkRenderingService`.
     #[must_use]
     pub fn routes(&self) -> Routes {
+        self.add_to(Routes::default())
+    }
+
+    /// The same beside the services of others.
+    #[must_use]
+    pub fn add_to(&self, routes: Routes) -> Routes {
         let Self { links, clock } = self.clone();
         let service = LinkRenderingServiceServer::new(Grpc { links, clock });
-        Routes::new(service.max_decoding_message_size(MAX_REQUEST))
+        routes.add_service(service.max_decoding_message_size(MAX_REQUEST))
     }
 }
 

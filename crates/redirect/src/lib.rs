@@ -137,7 +137,13 @@ impl Service {
     /// `RedirectService`.
     #[must_use]
     pub fn routes(&self) -> Routes {
-        Routes::new(RedirectServiceServer::new(grpc::Grpc(self.edge.clone())))
+        self.add_to(Routes::default())
+    }
+
+    /// The same beside the services of others.
+    #[must_use]
+    pub fn add_to(&self, routes: Routes) -> Routes {
+        routes.add_service(RedirectServiceServer::new(grpc::Grpc(self.edge.clone())))
     }
 
     /// Follows the catalogue and ships clicks until `drain` starts, then waits for the disk. Listeners may still be

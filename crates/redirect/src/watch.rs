@@ -64,7 +64,7 @@ impl Live {
             match ended {
                 Ok(()) => tracing::debug!(?delay, "the catalogue's stream ended"),
                 Err(status) if failures == 1 => {
-                    tracing::warn!(code = ?status.code(), message = status.message(), "lost the catalogue's stream");
+                    tracing::warn!(code = ?status.code(), error = status.message(), "lost the catalogue's stream");
                 }
                 Err(status) => tracing::debug!(code = ?status.code(), failures, "no catalogue yet"),
             }

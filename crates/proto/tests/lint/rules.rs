@@ -6,12 +6,12 @@ use std::{
 };
 
 use prost_types::{
-    DescriptorProto, EnumDescriptorProto, FileDescriptorProto, FileOptions, ServiceDescriptorProto,
-    field_descriptor_proto::Label,
+    DescriptorProto, EnumDescriptorProto, EnumOptions, FieldDescriptorProto, FileDescriptorProto,
+    FileOptions, MessageOptions, ServiceDescriptorProto, field_descriptor_proto::Label,
 };
 
 /// Every rule that is held.
-pub const RULES: [&str; 35] = [
+pub(crate) const RULES: [&str; 35] = [
     "COMMENT_ENUM",
     "COMMENT_ENUM_VALUE",
     "COMMENT_FIELD",
@@ -51,10 +51,10 @@ pub const RULES: [&str; 35] = [
 
 /// Something that breaks a rule.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Fault {
-    pub file: String,
-    pub rule: &'static str,
-    pub name: String,
+pub(crate) struct Fault {
+    pub(crate) file: String,
+    pub(crate) rule: &'static str,
+    pub(crate) name: String,
 }
 
 impl fmt::Display for Fault {
@@ -64,7 +64,7 @@ impl fmt::Display for Fault {
 }
 
 /// Everything that breaks a rule in the files that are not Google's.
-pub fn faults(files: &[FileDescriptorProto]) -> Vec<Fault> {
+pub(crate) fn faults(files: &[FileDescriptorProto]) -> Vec<Fault> {
     let ours: Vec<_> = files.iter().filter(|file| !file.name().starts_with("google/")).collect();
     let mut faults = Vec::new();
     for file in &ours {
@@ -154,7 +154,7 @@ impl Lint<'_> {
     }
 
     fn message(&mut self, scope: &str, message: &DescriptorProto, path: &[i32]) {
-        if message.options.as_ref().is_some_and(|options| options.map_entry()) {
+        if message.options.as_ref().is_some_and(MessageOptions::map_entry) {
             return;
         }
         let name = format!("{scope}.{}", message.name());
@@ -168,7 +168,7 @@ impl Lint<'_> {
         }
         for (index, oneof) in (0..).zip(&message.oneof_decl) {
             // `optional` makes one that is nowhere in the source.
-            let made = |field: &prost_types::FieldDescriptorProto| {
+            let made = |field: &FieldDescriptorProto| {
                 field.proto3_optional() && field.oneof_index == Some(index)
             };
             if message.field.iter().any(made) {
@@ -190,7 +190,7 @@ impl Lint<'_> {
         let name = format!("{scope}.{}", enumeration.name());
         self.check(is_pascal(enumeration.name()), "ENUM_PASCAL_CASE", &name);
         self.comment(path, "COMMENT_ENUM", &name);
-        let alias = enumeration.options.as_ref().is_some_and(|options| options.allow_alias());
+        let alias = enumeration.options.as_ref().is_some_and(EnumOptions::allow_alias);
         self.check(!alias, "ENUM_NO_ALLOW_ALIAS", &name);
         let prefix = upper_snake(enumeration.name()) + "_";
         for (index, value) in (0..).zip(&enumeration.value) {
@@ -292,7 +292,7 @@ fn unique_requests(files: &[&FileDescriptorProto], faults: &mut Vec<Fault>) {
 }
 
 fn mentioned<'a>(message: &'a DescriptorProto, used: &mut BTreeSet<&'a str>) {
-    used.extend(message.field.iter().map(|field| field.type_name()));
+    used.extend(message.field.iter().map(FieldDescriptorProto::type_name));
     message.nested_type.iter().for_each(|nested| mentioned(nested, used));
 }
 

@@ -1,13 +1,14 @@
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, REFERRER_POLICY, SET_COOKIE};
 use http_body_util::BodyExt as _;
-use tagalong_chassis::drain::Ready;
+use tagalong_chassis::drain::{Drain, Ready};
 use tagalong_proto::v1::{ClickClass, LinkKind, NoAffiliate};
 
 use super::*;
 use crate::{
     Config, Error, Peers, Service,
     testing::{
-        CHROME, Rendering, ask, attendee, clock, down, keys, location, open, recorded, service,
+        CHROME, Ingest, Rendering, ask, attendee, clock, down, keys, location, open, recorded,
+        service, soon,
     },
 };
 
@@ -303,4 +304,27 @@ async fn without_a_catalogue_a_visitor_is_asked_to_come_back() {
     let service = Service::open(&config, peers(), keys(), clock(), &ready).unwrap();
     assert!(ready.missing().is_empty());
     assert_eq!(ask(&service, Method::GET, "/course/p/max/", &[]).await.status(), 302);
+}
+
+#[tokio::test]
+async fn a_running_service_ships_what_visitors_did_and_ends_when_drained() {
+    let data = tempfile::tempdir().unwrap();
+    crate::testing::catalogue().save(&data.path().join("catalogue.bin")).unwrap();
+    let config = Config { data: data.path().to_owned(), ..Config::default() };
+    let ingest = Ingest::default();
+    let peers = Peers { registry: ingest.transport(), link_rendering: down() };
+    let service = Service::open(&config, peers, keys(), clock(), &Ready::default()).unwrap();
+    let drain = Drain::default();
+    let running = tokio::spawn({
+        let (service, drain) = (service.clone(), drain.clone());
+        async move { service.run(&drain).await }
+    });
+    for _ in 0..3 {
+        location(&service, "/course/p/max/").await;
+    }
+    ingest.until(|stored| stored.clicks.len() == 3).await;
+    drain.start();
+    soon(running).await.unwrap();
+    assert_eq!(ask(&service, Method::GET, "/course/p/max/", &[]).await.status(), 302);
+    assert_eq!(recorded(&service).await.len(), 4, "visitors of the last moment count as well");
 }
