@@ -173,7 +173,7 @@ impl Product {
 }
 
 fn policy(message: Option<&v1::Policy>) -> Result<StoredPolicy> {
-    let message = message.cloned().unwrap_or_default();
+    let message = message.copied().unwrap_or_default();
     Ok(StoredPolicy {
         model: match field::enumeration("product.policy.model", message.model)? {
             v1::TouchModel::Unspecified => v1::TouchModel::Last,
@@ -197,8 +197,9 @@ fn policy(message: Option<&v1::Policy>) -> Result<StoredPolicy> {
 }
 
 fn destination(field: &str, message: &v1::Destination) -> Result<Destination> {
-    Destination::parse(&message.with_affiliate, &message.without_affiliate)
-        .map_err(|error| Error::invalid(format!("{field}.{}", error.field), error.error.to_string()))
+    Destination::parse(&message.with_affiliate, &message.without_affiliate).map_err(|error| {
+        Error::invalid(format!("{field}.{}", error.field), error.error.to_string())
+    })
 }
 
 /// Whether a checkout's template leads to the very page of a sales page's template.
@@ -232,7 +233,11 @@ impl Webinar {
         let promotes = message.promotes_product_ids.iter().map(|id| (id, true));
         let offers = message.offers_product_ids.iter().map(|id| (id, false));
         for (id, promoted) in promotes.chain(offers) {
-            let name = if promoted { "webinar.promotes_product_ids" } else { "webinar.offers_product_ids" };
+            let name = if promoted {
+                "webinar.promotes_product_ids"
+            } else {
+                "webinar.offers_product_ids"
+            };
             let id: ProductId = field::id(name, id)?;
             match products.iter_mut().find(|(known, ..)| *known == id) {
                 Some(known) => {

@@ -27,7 +27,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    pub(crate) fn read(message: v1::RecordClicksRequest) -> Result<Self> {
+    pub(crate) fn read(message: &v1::RecordClicksRequest) -> Result<Self> {
         let position = |field: &str, position: i64| {
             let valid = (1..=i64::MAX / 2).contains(&position);
             if valid { Ok(position) } else { Err(Error::invalid(field, "must be at least 1")) }
@@ -46,7 +46,7 @@ impl Run {
             oldest_position,
             clicks: message
                 .clicks
-                .into_iter()
+                .iter()
                 .enumerate()
                 .map(|(n, click)| read(n, click))
                 .collect::<Result<_>>()?,
@@ -54,7 +54,7 @@ impl Run {
     }
 }
 
-fn read(n: usize, message: v1::Click) -> Result<click::Model> {
+fn read(n: usize, message: &v1::Click) -> Result<click::Model> {
     let field = |name: &str| format!("clicks[{n}].{name}");
     let click_id = |name: &str, text: &str| {
         read_click_id(text).ok_or_else(|| Error::invalid(field(name), "must be a UUIDv7"))

@@ -1,6 +1,6 @@
 //! Deciding items from what is stored, and deciding again when evidence arrives.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use sea_orm::ConnectionTrait;
 use tagalong_attribution::{
@@ -10,6 +10,7 @@ use tagalong_attribution::{
     reason::reason,
     resolve::{Buyer, CarriedBy, Named, Reference, Resolution, resolve},
 };
+use tagalong_proto::v1;
 use uuid::Uuid;
 
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
     store::{
         attendees, catalogue, clicks,
         decisions::{self, Outcome},
-        entity::{attendee, item, sale_order, touch},
+        entity::{attendee, decision, item, sale_order, touch},
         evidence::{self, stored_id},
         sales,
     },
@@ -35,19 +36,24 @@ pub(crate) async fn about_attendee(
 }
 
 /// Decides again what hangs on clicks that just arrived.
-pub(crate) async fn about_clicks(db: &impl ConnectionTrait, clicks: &[Uuid], now: i64) -> Result<()> {
+pub(crate) async fn about_clicks(
+    db: &impl ConnectionTrait,
+    clicks: &[Uuid],
+    now: i64,
+) -> Result<()> {
     let items = sales::items_naming_clicks(db, clicks).await?;
     items_again(db, items, now).await
 }
 
-/// Decides again what hangs on an affiliate's standing.
+/// Decides again what hangs on an affiliate's standing and coupons.
 pub(crate) async fn about_affiliate(
     db: &impl ConnectionTrait,
-    programme: &str,
-    affiliate: &str,
+    affiliate: &v1::Affiliate,
     now: i64,
 ) -> Result<()> {
-    let items = decisions::items_considering(db, programme, affiliate).await?;
+    let (programme, id) = (&affiliate.programme_id, &affiliate.id);
+    let mut items = decisions::items_considering(db, programme, id, now).await?;
+    items.extend(sales::items_with_coupons(db, programme, &affiliate.coupon_codes).await?);
     items_again(db, items, now).await
 }
 
@@ -57,30 +63,36 @@ pub(crate) async fn about_products(
     products: &[String],
     now: i64,
 ) -> Result<()> {
-    let items = sales::items_of_products(db, products).await?;
+    let items = sales::items_of_products(db, products, now).await?;
     items_again(db, items, now).await
 }
 
 /// Decides items, and after each one that changed those that inherit from it.
+#[tracing::instrument(level = "debug", skip_all, fields(items = items.len()))]
 pub(crate) async fn items_again(
     db: &impl ConnectionTrait,
     items: Vec<Uuid>,
     now: i64,
 ) -> Result<()> {
-    // Orders that name each other as parents must not go on for ever.
-    const MOST_OFTEN: u32 = 3;
-    let mut times: HashMap<Uuid, u32> = HashMap::new();
+    // Ends, because no item inherits from itself by any way: see `sales::inherits_from`.
+    let mut waiting: HashSet<Uuid> = items.iter().copied().collect();
     let mut queue: VecDeque<Uuid> = items.into();
     while let Some(id) = queue.pop_front() {
-        let times = times.entry(id).or_default();
-        *times += 1;
-        if *times > MOST_OFTEN {
+        if !waiting.remove(&id) {
             continue;
         }
-        let Some(item) = sales::lock_item(db, id).await? else { continue };
+        let item = sales::item(db, id).await?;
         let order = sales::order(db, item.sale_order).await?;
-        if decide_item(db, &order, item.clone(), now).await? {
-            queue.extend(sales::items_inheriting(db, &order, &item).await?);
+        let inherited_from = sales::inherits_from(db, &order, &item).await?;
+        // An heir comes after what it inherits, or it would first be decided as what no longer holds.
+        if inherited_from.as_ref().is_some_and(|ancestor| waiting.contains(&ancestor.id)) {
+            waiting.insert(id);
+            queue.push_back(id);
+            continue;
+        }
+        if decide_item(db, &order, &item, inherited_from, now).await? {
+            let heirs = sales::items_inheriting(db, &order, &item).await?;
+            queue.extend(heirs.into_iter().filter(|heir| waiting.insert(*heir)));
         }
     }
     Ok(())
@@ -90,46 +102,45 @@ pub(crate) async fn items_again(
 async fn decide_item(
     db: &impl ConnectionTrait,
     order: &sale_order::Model,
-    item: item::Model,
+    item: &item::Model,
+    inherited_from: Option<item::Model>,
     now: i64,
 ) -> Result<bool> {
     let Some(product) = item.product.clone() else { return Ok(false) };
     let product: ProductId = stored_id(&product)?;
-    let newest = decisions::newest(db, &item).await?;
+    let newest = decisions::newest(db, item).await?;
     let assignment = decisions::newest_assignment(db, item.id).await?;
-    let inherited_from = sales::inherits_from(db, order, &item).await?;
-    let inherits_assignment = match &inherited_from {
-        Some(parent) => decisions::newest_assignment(db, parent.id).await?.is_some(),
-        None => false,
-    };
-    let settled = item.settles_at.is_some_and(|at| now > at);
     let never_names = catalogue::programme(db, &item.programme).await?.never_names_affiliates;
 
-    let newest = match newest {
-        // Only the platform's answer can still change what a settled decision means.
-        Some(newest) if settled && assignment.is_none() && !inherits_assignment => {
-            return decisions::compare_again(db, &item, newest, never_names, now).await;
-        }
-        newest => newest,
-    };
+    if let Some(newest) = &newest
+        && assignment.is_none()
+        && stands(db, item, newest, now).await?
+        && !inherits_assignment(db, inherited_from.as_ref()).await?
+    {
+        return compare_again(db, item, newest, never_names, now).await;
+    }
 
     let webinars = evidence::webinars_offering(db, product.as_str()).await?;
-    let references = references(db, order, &item, &webinars).await?;
+    let references = references(db, order, inherited_from.as_ref(), &webinars).await?;
     let resolution = resolve(&references);
-    let (buyer, click) = match resolution.buyer {
-        Buyer::Attendee(id) => (Some(attendees::lock(db, id).await?), None),
-        Buyer::Click(id) => (None, Some(id)),
-        Buyer::Unknown => (None, None),
+    let buyer = match resolution.buyer {
+        Buyer::Attendee(id) => Some(attendees::stored(db, id).await?),
+        Buyer::Click(_) | Buyer::Unknown => None,
     };
-    if let Some(click) = click
-        && let Some(click) = clicks::get(db, click).await?
-    {
-        clicks::add_touch(db, &click, None, now).await?;
+    // Clicks that are nobody's are the order's evidence, whoever the buyer is.
+    let mut clicks: Vec<Uuid> = Vec::new();
+    for reference in &references {
+        if let Named::Click(id) = reference.named
+            && let Some(click) = clicks::get(db, id).await?
+        {
+            clicks::add_touch(db, &click, None, now).await?;
+            clicks.push(id);
+        }
     }
     sales::add_coupon_touch(db, order, now).await?;
 
     let attendee = buyer.as_ref().map(|buyer| buyer.id);
-    let rows = evidence::touches_for(db, order.id, attendee, click).await?;
+    let rows = evidence::touches_for(db, order.id, attendee, &clicks).await?;
     let mut emails = sales::emails(db, order.id).await?;
     if let Some(attendee) = attendee {
         let known = evidence::emails_of(db, &[attendee]).await?.remove(&attendee);
@@ -141,9 +152,8 @@ async fn decide_item(
 
     let policy_version = item.policy_version.unwrap_or(1);
     let policy = catalogue::stored_policy(db, product.as_str(), policy_version).await?;
-    let affiliate_of = |text: &Option<String>| {
-        text.as_deref().map(stored_id::<AffiliateId>).transpose()
-    };
+    let affiliate_of =
+        |text: &Option<String>| text.as_deref().map(stored_id::<AffiliateId>).transpose();
     let facts = decide::Item {
         programme: stored_id(&item.programme)?,
         sold_at: from_micros(order.sold_at),
@@ -151,10 +161,9 @@ async fn decide_item(
         known_since: buyer.as_ref().and_then(|buyer| buyer.known_since).map(from_micros),
         emails,
         inherited: match &inherited_from {
-            Some(parent) if parent.decision.is_some() => Some(Inherited {
-                from: parent.id,
-                affiliate: affiliate_of(&parent.affiliate)?,
-            }),
+            Some(parent) if parent.decision.is_some() => {
+                Some(Inherited { from: parent.id, affiliate: affiliate_of(&parent.affiliate)? })
+            }
             _ => None,
         },
         assigned: match &assignment {
@@ -164,18 +173,9 @@ async fn decide_item(
     };
     let decision = decide(&evidence::policy(policy), &touches, &standings, &facts);
 
-    let says = decisions::platform_says(&item, never_names);
+    let says = decisions::platform_says(item, never_names);
     let credit = credit(decision.affiliate.as_ref(), says);
-    let reason = reason(
-        &resolution,
-        &decision,
-        &touches,
-        Some(credit),
-        match says {
-            PlatformSays::Affiliate(affiliate) => Some(affiliate),
-            PlatformSays::Nobody | PlatformSays::NothingAboutIt => None,
-        },
-    );
+    let reason = reason(&resolution, &decision, &touches, Some(credit), named_by(says));
     let outcome = Outcome {
         decision,
         resolution,
@@ -184,7 +184,71 @@ async fn decide_item(
         policy_version,
         assignment: assignment.map(|assignment| assignment.id),
     };
-    decisions::store(db, &item, order.test, newest, outcome, now).await
+    decisions::store(db, item, newest, outcome, now).await
+}
+
+/// Whether new evidence no longer changes a decision: it has settled, or who it is about was erased, and with them what
+/// connected them to their orders.
+async fn stands(
+    db: &impl ConnectionTrait,
+    item: &item::Model,
+    newest: &decision::Model,
+    now: i64,
+) -> Result<bool> {
+    if item.settles_at.is_some_and(|at| now > at) {
+        return Ok(true);
+    }
+    let attendee = match newest.attendee {
+        Some(attendee) => attendees::find(db, attendee).await?,
+        None => None,
+    };
+    Ok(attendee.is_some_and(|attendee| attendee.erased_at.is_some()))
+}
+
+/// Whether an item that is inherited from was assigned by hand, or inherits from one that was.
+async fn inherits_assignment(
+    db: &impl ConnectionTrait,
+    inherited_from: Option<&item::Model>,
+) -> Result<bool> {
+    let mut ancestor = inherited_from.cloned();
+    while let Some(item) = ancestor {
+        if decisions::newest_assignment(db, item.id).await?.is_some() {
+            return Ok(true);
+        }
+        let order = sales::order(db, item.sale_order).await?;
+        ancestor = sales::inherits_from(db, &order, &item).await?;
+    }
+    Ok(false)
+}
+
+/// Compares a decision that stands with the platform's answer; whether the credit changed.
+async fn compare_again(
+    db: &impl ConnectionTrait,
+    item: &item::Model,
+    newest: &decision::Model,
+    never_names: bool,
+    now: i64,
+) -> Result<bool> {
+    let says = decisions::platform_says(item, never_names);
+    let stored = decisions::read(db, newest).await?;
+    let credit = credit(stored.decision.affiliate.as_ref(), says);
+    if decisions::compared(newest, credit) {
+        return Ok(false);
+    }
+    // Whether a touch reaches the product is in its verdict already.
+    let touches = stored.touches.iter().map(|row| evidence::touch(row, &[], None));
+    let touches = touches.collect::<Result<Vec<_>>>()?;
+    let says = named_by(says);
+    let reason = reason(&stored.resolution, &stored.decision, &touches, Some(credit), says);
+    decisions::store_comparison(db, item, newest.clone(), credit, reason, now).await?;
+    Ok(true)
+}
+
+fn named_by(says: PlatformSays<'_>) -> Option<&str> {
+    match says {
+        PlatformSays::Affiliate(affiliate) => Some(affiliate),
+        PlatformSays::Nobody | PlatformSays::NothingAboutIt => None,
+    }
 }
 
 fn rules(
@@ -192,14 +256,14 @@ fn rules(
     webinars: &[decide::Webinar],
     product: &ProductId,
 ) -> Result<Vec<decide::Touch>> {
-    rows.iter().map(|row| evidence::touch(row, webinars, product)).collect()
+    rows.iter().map(|row| evidence::touch(row, webinars, Some(product))).collect()
 }
 
 /// Everything the order knows of its buyer, and whom that names at present.
 async fn references(
     db: &impl ConnectionTrait,
     order: &sale_order::Model,
-    item: &item::Model,
+    inherited_from: Option<&item::Model>,
     webinars: &[decide::Webinar],
 ) -> Result<Vec<Reference>> {
     let mut references = Vec::new();
@@ -211,8 +275,8 @@ async fn references(
         references.push(Reference { by: CarriedBy::Token, named: Named::Invalid });
     }
     if order.parent_external_id.is_some() {
-        let buyer = match sales::inherits_from(db, order, item).await? {
-            Some(parent) => match (parent.attendee, decisions::newest(db, &parent).await?) {
+        let buyer = match inherited_from {
+            Some(parent) => match (parent.attendee, decisions::newest(db, parent).await?) {
                 (Some(attendee), _) => named(attendee).await?,
                 (None, Some(decision)) => decision.click.map_or(Named::Unknown, Named::Click),
                 (None, None) => Named::Unknown,
@@ -229,13 +293,15 @@ async fn references(
         references.push(Reference { by: CarriedBy::Registration, named: buyer });
     }
     if let Some(click) = order.click {
-        let claimants = clicks::claimants(db, click).await?;
+        let row = clicks::get(db, click).await?;
+        let mut claimants = clicks::claimants(db, click).await?;
+        // A purchase link's own click says whose token it was opened with.
+        claimants.extend(row.as_ref().and_then(|row| row.attendee));
         for attendee in &claimants {
             references.push(Reference { by: CarriedBy::Click, named: named(*attendee).await? });
         }
         if claimants.is_empty() {
-            let known = clicks::get(db, click).await?.is_some();
-            let buyer = if known { Named::Click(click) } else { Named::Unknown };
+            let buyer = if row.is_some() { Named::Click(click) } else { Named::Unknown };
             references.push(Reference { by: CarriedBy::Click, named: buyer });
         }
     }
@@ -274,7 +340,11 @@ pub(crate) struct Previewed {
 
 impl Preview {
     /// Reads what is the same for all attendees.
-    pub(crate) async fn new(db: &impl ConnectionTrait, product: &ProductId, at: i64) -> Result<Self> {
+    pub(crate) async fn new(
+        db: &impl ConnectionTrait,
+        product: &ProductId,
+        at: i64,
+    ) -> Result<Self> {
         let row = catalogue::product(db, product.as_str()).await?;
         let policy = catalogue::stored_policy(db, product.as_str(), row.policy_version).await?;
         Ok(Self {
@@ -296,8 +366,7 @@ impl Preview {
         let ids: Vec<Uuid> = attendees.iter().map(|attendee| attendee.id).collect();
         let mut touches = evidence::touches_of(db, &ids).await?;
         let mut emails: HashMap<Uuid, Vec<EmailHash>> = evidence::emails_of(db, &ids).await?;
-        let affiliates =
-            touches.values().flatten().map(|touch| touch.affiliate.as_str()).collect();
+        let affiliates = touches.values().flatten().map(|touch| touch.affiliate.as_str()).collect();
         let standings = evidence::standings(db, &self.programme, affiliates).await?;
         attendees
             .iter()

@@ -1,6 +1,6 @@
 //! What can go wrong, in the caller's words.
 
-use sea_orm::{DbErr, RuntimeErr, SqlErr};
+use sea_orm::{DbErr, RuntimeErr, sqlx};
 
 /// A result of the registry.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -126,9 +126,7 @@ impl Error {
         Self::NotFound { what, name: name.into() }
     }
 
-    pub(crate) fn internal(
-        error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Self {
+    pub(crate) fn internal(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Internal(error.into())
     }
 }
@@ -136,33 +134,56 @@ impl Error {
 /// The one place where the database's errors are classified.
 impl From<DbErr> for Error {
     fn from(error: DbErr) -> Self {
-        match &error {
-            DbErr::ConnectionAcquire(_)
-            | DbErr::Conn(_)
-            | DbErr::Exec(RuntimeErr::SqlxError(_))
-            | DbErr::Query(RuntimeErr::SqlxError(_))
-                if is_transient(&error) =>
-            {
-                Self::Unavailable(error)
-            }
-            _ => Self::internal(error),
-        }
+        if is_transient(&error) { Self::Unavailable(error) } else { Self::internal(error) }
     }
 }
 
 /// Whether the same call may well succeed later.
 fn is_transient(error: &DbErr) -> bool {
-    if matches!(error, DbErr::ConnectionAcquire(_) | DbErr::Conn(_)) {
-        return true;
+    let (DbErr::Conn(RuntimeErr::SqlxError(error))
+    | DbErr::Exec(RuntimeErr::SqlxError(error))
+    | DbErr::Query(RuntimeErr::SqlxError(error))) = error
+    else {
+        return matches!(error, DbErr::ConnectionAcquire(_) | DbErr::Conn(_));
+    };
+    match &**error {
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| is_transient_code(&code)),
+        sqlx::Error::Io(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        _ => false,
     }
-    let text = error.to_string();
-    // SQLITE_BUSY and SQLITE_FULL; PostgreSQL's serialization failures, deadlocks and connection losses.
-    ["database is locked", "disk is full", "deadlock detected", "could not serialize", "connection"]
-        .iter()
-        .any(|sign| text.contains(sign))
 }
 
-/// Whether an insert met a row of the same key.
-pub(crate) fn is_duplicate(error: &DbErr) -> bool {
-    matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_)))
+fn is_transient_code(code: &str) -> bool {
+    // SQLite: the primary code is in the low byte. BUSY, LOCKED, IOERR, FULL, CANTOPEN.
+    if code.len() != 5 {
+        return code.parse().is_ok_and(|code: u32| matches!(code & 0xff, 5 | 6 | 10 | 13 | 14));
+    }
+    // PostgreSQL: connection lost, out of resources, shutting down; serialization failure, deadlock, lock not available.
+    ["08", "53", "57P"].iter().any(|class| code.starts_with(class))
+        || matches!(code, "40001" | "40P01" | "55P03")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_succeed_later() {
+        for (code, transient) in [
+            ("5", true),
+            ("517", true),
+            ("13", true),
+            ("2067", false),
+            ("19", false),
+            ("40001", true),
+            ("57P01", true),
+            ("23505", false),
+            ("22021", false),
+        ] {
+            assert_eq!(is_transient_code(code), transient, "{code}");
+        }
+    }
 }

@@ -116,9 +116,7 @@ pub(crate) fn seconds(
     const TEN_YEARS: i64 = 10 * 366 * 24 * 3600;
     match duration {
         None => Ok(default),
-        Some(duration)
-            if duration.nanos == 0 && (0..=TEN_YEARS).contains(&duration.seconds) =>
-        {
+        Some(duration) if duration.nanos == 0 && (0..=TEN_YEARS).contains(&duration.seconds) => {
             Ok(duration.seconds)
         }
         Some(_) => Err(Error::invalid(field, "must be whole seconds, from 0 to 10 years")),

@@ -8,12 +8,13 @@ use sea_orm::DatabaseTransaction;
 use tagalong_attribution::token::KeyRing;
 use tagalong_chassis::{clock::Clock, drain::Drain, status};
 use tonic::{Code, Response, Status};
+use uuid::Uuid;
 
 use crate::{
     error::{Error, Result, What},
     field,
     keys::DataKeys,
-    store::{Store, requests},
+    store::{Store, page, requests},
 };
 
 mod attendees;
@@ -139,9 +140,7 @@ fn exists(what: What) -> &'static str {
 }
 
 /// Reads the key of a page token that is a UUID.
-fn after_uuid(list: &str, token: &str) -> Result<Option<uuid::Uuid>> {
-    crate::store::page::after(list, token)?
-        .map(|key| uuid::Uuid::try_parse(&key))
-        .transpose()
-        .map_err(|_| Error::invalid("page_token", "was not given out by this list"))
+fn after_uuid(list: &str, token: &str) -> Result<Option<Uuid>> {
+    let key = page::after(list, token, |key| Uuid::try_parse(key).is_ok())?;
+    Ok(key.and_then(|key| Uuid::try_parse(&key).ok()))
 }

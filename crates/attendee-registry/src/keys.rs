@@ -32,9 +32,9 @@ pub struct DataKeys {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    /// Hashes e-mail addresses; the first is used for new ones, all are tried in look-ups.
+    /// Hashes e-mail addresses; the current version first.
     pepper: Vec<FileKey>,
-    /// Seals e-mail addresses; likewise.
+    /// Seals e-mail addresses; the first is used for new ones.
     seal: Vec<FileKey>,
 }
 
@@ -93,12 +93,8 @@ impl DataKeys {
         Self::load(path)
     }
 
-    /// The hash stored with a new record.
-    pub(crate) fn email_hash(&self, email: &Email) -> EmailHash {
-        self.peppers.first().map_or([0; 32], |(version, key)| hash(*version, key, email))
-    }
-
-    /// The hashes that may be stored with older records.
+    /// The hashes of an address under all versions, the current one first. All are stored and all are looked up, so
+    /// that records from before and after a rotation still meet.
     pub(crate) fn email_hashes(&self, email: &Email) -> Vec<EmailHash> {
         self.peppers.iter().map(|(version, key)| hash(*version, key, email)).collect()
     }
@@ -131,10 +127,7 @@ impl DataKeys {
         let (nonce, message) = rest.split_at_checked(NONCE_LEN).ok_or_else(damaged)?;
         let (_, key) = self.seals.iter().find(|(v, _)| v == version).ok_or_else(damaged)?;
         let opened = XChaCha20Poly1305::new(Key::from_slice(key))
-            .decrypt(
-                XNonce::from_slice(nonce),
-                Payload { msg: message, aad: attendee.as_bytes() },
-            )
+            .decrypt(XNonce::from_slice(nonce), Payload { msg: message, aad: attendee.as_bytes() })
             .map_err(|_| damaged())?;
         String::from_utf8(opened).map_err(|_| damaged())
     }
@@ -173,7 +166,7 @@ mod tests {
         let email = Email::parse("jane@example.com").unwrap();
         let first = DataKeys::load_or_generate(&path).unwrap();
         let again = DataKeys::load_or_generate(&path).unwrap();
-        assert_eq!(first.email_hash(&email), again.email_hash(&email));
+        assert_eq!(first.email_hashes(&email), again.email_hashes(&email));
         std::fs::write(&path, "secret nonsense").unwrap();
         let error = DataKeys::load(&path).unwrap_err().to_string();
         assert!(!error.contains("nonsense"), "{error}");
@@ -186,8 +179,8 @@ mod tests {
         let mut rotated = DataKeys::new([2; 32], [1; 32]);
         rotated.peppers[0].0 = 2;
         rotated.peppers.push((1, [1; 32]));
-        assert_ne!(rotated.email_hash(&email), old.email_hash(&email));
-        assert!(rotated.email_hashes(&email).contains(&old.email_hash(&email)));
+        assert_ne!(rotated.email_hashes(&email)[0], old.email_hashes(&email)[0]);
+        assert_eq!(rotated.email_hashes(&email)[1], old.email_hashes(&email)[0]);
         assert_eq!(rotated.fingerprint("M", b"x"), old.fingerprint("M", b"x"));
     }
 

@@ -20,9 +20,9 @@ use tagalong_chassis::{
     serve,
 };
 use tagalong_proto::v1::{
-    attendee_service_server::AttendeeServiceServer, catalogue_service_server::CatalogueServiceServer,
-    click_service_server::ClickServiceServer, event_service_server::EventServiceServer,
-    sale_service_server::SaleServiceServer,
+    attendee_service_server::AttendeeServiceServer,
+    catalogue_service_server::CatalogueServiceServer, click_service_server::ClickServiceServer,
+    event_service_server::EventServiceServer, sale_service_server::SaleServiceServer,
 };
 use tonic::service::Routes;
 
@@ -91,8 +91,13 @@ impl tagalong_chassis::config::Settings for Settings {
 /// # Errors
 /// If keys or database cannot be opened, or a listener fails.
 pub async fn run(process: Process<Settings>) -> anyhow::Result<()> {
-    let Process { config: Settings { attendee_registry: config, .. }, drain, ready, clock, metrics } =
-        process;
+    let Process {
+        config: Settings { attendee_registry: config, .. },
+        drain,
+        ready,
+        clock,
+        metrics,
+    } = process;
     let grpc = serve::listen(&config.grpc).await?;
     let admin = serve::listen(&config.admin).await?;
     announce("attendee-registry", "grpc", grpc.local_addr()?);
@@ -102,9 +107,8 @@ pub async fn run(process: Process<Settings>) -> anyhow::Result<()> {
 
     let keys = DataKeys::load_or_generate(&config.data_keys)?;
     let tokens = TokenKeys::load_or_generate(&config.token_keys)?.ring()?;
-    let store = Store::connect(config.database.expose())
-        .await
-        .context("the database cannot be opened")?;
+    let store =
+        Store::connect(config.database.expose()).await.context("the database cannot be opened")?;
     let service = Service::new(store, keys, tokens, clock, drain.clone());
     gate.open();
     serve::grpc(grpc, service.routes(), ready, drain).await?;
@@ -128,10 +132,17 @@ impl Service {
     /// The gRPC services.
     #[must_use]
     pub fn routes(&self) -> Routes {
+        self.add_to(Routes::default())
+    }
+
+    /// The gRPC services beside those of others.
+    #[must_use]
+    pub fn add_to(&self, routes: Routes) -> Routes {
         /// A run of 5,000 clicks fits four times.
         const MAX_MESSAGE: usize = 16 * 1024 * 1024;
         let registry = &self.registry;
-        Routes::new(CatalogueServiceServer::new(registry.clone()))
+        routes
+            .add_service(CatalogueServiceServer::new(registry.clone()))
             .add_service(AttendeeServiceServer::new(registry.clone()))
             .add_service(
                 ClickServiceServer::new(registry.clone()).max_decoding_message_size(MAX_MESSAGE),

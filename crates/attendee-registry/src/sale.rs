@@ -141,8 +141,11 @@ impl Item {
         let name = |field: &str| format!("items[{n}].item.{field}");
         let item = field::required(&format!("items[{n}].item"), report.item)?;
         let product: Option<ProductId> = field::optional_id(&name("product_id"), &item.product_id)?;
-        let external_product =
-            field::text(&name("external_product_id"), &item.external_product_id, field::FOREIGN_ID)?;
+        let external_product = field::text(
+            &name("external_product_id"),
+            &item.external_product_id,
+            field::FOREIGN_ID,
+        )?;
         if product.is_none() && external_product.is_empty() {
             return Err(Error::invalid(
                 name("external_product_id"),

@@ -1,13 +1,15 @@
-//! Every query, on SQLite and PostgreSQL alike.
+//! Every query, on `SQLite` and `PostgreSQL` alike.
 //!
-//! SQLite has one writer: a pool of one connection, whose transactions begin IMMEDIATE; readers do not wait for it.
-//! What was committed is on disk (WAL, `synchronous=FULL`).
+//! There is one writer at a time, whatever the number of processes: transactions that write begin `IMMEDIATE` on `SQLite` and
+//! take an advisory lock on `PostgreSQL`. So nothing read in one of them changes before its commit, reports about one
+//! person are decided one after the other, and revisions and the feed's sequence follow the order of commits.
+//! Readers do not wait for it. What was committed is on disk (WAL, `synchronous=FULL`).
 
 use std::{path::Path, time::Duration};
 
 use sea_orm::{
-    ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
+    ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DatabaseTransaction,
+    DbBackend, SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
 };
 use sea_orm_migration::MigratorTrait as _;
 use tokio::sync::watch;
@@ -27,9 +29,12 @@ pub(crate) mod requests;
 pub(crate) mod sales;
 pub(crate) mod test_records;
 
-/// How many rows one statement writes or names at most: SQLite binds 32,766 values in one, and the widest
+/// How many rows one statement writes or names at most: `SQLite` binds 32,766 values in one, and the widest
 /// table has 21 columns.
 pub(crate) const CHUNK: usize = 500;
+
+/// Names the advisory lock of the one writer.
+const WRITER: i64 = 0x7461_6761_6c6f_6e67;
 
 /// The database.
 #[derive(Clone, Debug)]
@@ -45,34 +50,40 @@ impl Store {
     /// # Errors
     /// If the database cannot be reached or is newer than this program.
     pub async fn connect(url: &str) -> Result<Self> {
-        let store = if let Some(path) = url.strip_prefix("sqlite://") {
-            Self::sqlite(Path::new(path)).await?
-        } else {
-            let database = Database::connect(options(url, 16)).await?;
-            Self::new(database.clone(), database)
-        };
+        if let Some(path) = url.strip_prefix("sqlite://") {
+            let store = Self::sqlite(Path::new(path)).await?;
+            migration::Migrator::up(&store.write, None).await?;
+            return Ok(store);
+        }
+        let store = Self::new(
+            Database::connect(options(url, 12)).await?,
+            Database::connect(options(url, 4)).await?,
+        );
+        // The migrations have no lock of their own: replicas that start together would collide.
+        let guard = store.begin().await?;
         migration::Migrator::up(&store.write, None).await?;
+        guard.rollback().await?;
         Ok(store)
     }
 
     async fn sqlite(path: &Path) -> Result<Self> {
-        let url = format!("sqlite://{}?mode=rwc", path.display());
-        let pragmas = |options: &mut ConnectOptions| {
-            options.map_sqlx_sqlite_opts(|sqlite| {
-                use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+        use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+        let connect = |connections| {
+            let path = path.to_owned();
+            let mut options = options("sqlite:", connections);
+            // Given as a path and not in the URL, which would read `%` and `?` in it.
+            options.map_sqlx_sqlite_opts(move |sqlite| {
                 sqlite
+                    .filename(&path)
+                    .create_if_missing(true)
                     .journal_mode(SqliteJournalMode::Wal)
                     .synchronous(SqliteSynchronous::Full)
                     .busy_timeout(Duration::from_secs(10))
             });
+            Database::connect(options)
         };
-        let mut write = options(&url, 1);
-        pragmas(&mut write);
-        let write = Database::connect(write).await?;
-        let mut read = options(&url, 4);
-        pragmas(&mut read);
-        let read = Database::connect(read).await?;
-        Ok(Self::new(read, write))
+        let write = connect(1).await?;
+        Ok(Self::new(connect(4).await?, write))
     }
 
     fn new(read: DatabaseConnection, write: DatabaseConnection) -> Self {
@@ -90,7 +101,12 @@ impl Store {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        Ok(self.write.begin_with_options(options).await?)
+        let transaction = self.write.begin_with_options(options).await?;
+        if transaction.get_database_backend() == DbBackend::Postgres {
+            let lock = format!("SELECT pg_advisory_xact_lock({WRITER})");
+            transaction.execute_unprepared(&lock).await?;
+        }
+        Ok(transaction)
     }
 
     /// Begins a transaction whose reads all see one state.

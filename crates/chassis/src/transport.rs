@@ -108,9 +108,13 @@ fn too_late() -> Response<Body> {
     Status::deadline_exceeded("the deadline passed before the answer").into_http()
 }
 
-/// The `grpc-timeout` header: at most eight digits and a unit.
 fn deadline(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    timeout(headers.get("grpc-timeout")?.to_str().ok()?)
+}
+
+/// Reads the value of `grpc-timeout`: at most eight digits and a unit.
+#[must_use]
+pub fn timeout(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.len() > 8 || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
         return None;
@@ -125,4 +129,28 @@ fn deadline(headers: &HeaderMap) -> Option<Duration> {
         "n" => Duration::from_nanos(amount),
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_as_grpc_writes_them() {
+        for (text, expected) in [
+            ("5S", Some(Duration::from_secs(5))),
+            ("150m", Some(Duration::from_millis(150))),
+            ("99999999n", Some(Duration::from_nanos(99_999_999))),
+            ("99999999H", Some(Duration::from_secs(99_999_999 * 3600))),
+            ("0u", Some(Duration::ZERO)),
+            ("123456789S", None),
+            ("S", None),
+            ("-1S", None),
+            ("5", None),
+            ("5ü", None),
+            ("", None),
+        ] {
+            assert_eq!(timeout(text), expected, "{text}");
+        }
+    }
 }

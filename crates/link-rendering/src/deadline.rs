@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tagalong_chassis::transport;
 use tokio::time::Instant;
 use tonic::{Request, metadata::MetadataMap};
 
@@ -20,7 +21,7 @@ pub(crate) struct Deadline(Instant);
 impl Deadline {
     /// The deadline of a call that has just arrived.
     pub(crate) fn of(metadata: &MetadataMap) -> Self {
-        let timeout = metadata.get("grpc-timeout").and_then(|text| read(text.to_str().ok()?));
+        let timeout = metadata.get("grpc-timeout").and_then(|text| transport::timeout(text.to_str().ok()?));
         Self(Instant::now() + timeout.unwrap_or(DEFAULT).min(MAX))
     }
 
@@ -39,46 +40,9 @@ impl Deadline {
     }
 }
 
-/// At most eight digits and a unit.
-fn read(text: &str) -> Option<Duration> {
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    if digits.len() > 8 || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
-        return None;
-    }
-    let amount = digits.parse().ok()?;
-    Some(match unit {
-        "H" => Duration::from_hours(amount),
-        "M" => Duration::from_mins(amount),
-        "S" => Duration::from_secs(amount),
-        "m" => Duration::from_millis(amount),
-        "u" => Duration::from_micros(amount),
-        "n" => Duration::from_nanos(amount),
-        _ => return None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn timeouts_as_grpc_writes_them() {
-        for (text, expected) in [
-            ("5S", Some(Duration::from_secs(5))),
-            ("150m", Some(Duration::from_millis(150))),
-            ("99999999n", Some(Duration::from_nanos(99_999_999))),
-            ("99999999H", Some(Duration::from_hours(99_999_999))),
-            ("0u", Some(Duration::ZERO)),
-            ("123456789S", None),
-            ("S", None),
-            ("-1S", None),
-            ("5", None),
-            ("5ü", None),
-            ("", None),
-        ] {
-            assert_eq!(read(text), expected, "{text}");
-        }
-    }
 
     #[test]
     fn no_time_left_asks_nobody() {

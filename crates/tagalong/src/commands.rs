@@ -75,10 +75,12 @@ pub(crate) fn moment(text: &str) -> Result<prost_types::Timestamp, String> {
 pub(crate) fn amount(text: &str) -> Result<tagalong_proto::v1::Money, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, currency) = text.split_at(digits);
-    let minor_units = number
-        .parse()
-        .map_err(|_| "expected minor units and currency, such as 49700EUR".to_owned())?;
-    Ok(tagalong_proto::v1::Money { minor_units, currency: currency.trim().to_ascii_uppercase() })
+    match number.parse() {
+        Ok(minor_units) if currency.len() == 3 => {
+            Ok(tagalong_proto::v1::Money { minor_units, currency: currency.to_ascii_uppercase() })
+        }
+        _ => Err("expected minor units and currency, such as 49700EUR".to_owned()),
+    }
 }
 
 /// An e-mail address as given, or read from standard input for `-`, which keeps it out of process lists.
@@ -107,4 +109,34 @@ pub(crate) fn text_file(path: &Path) -> anyhow::Result<String> {
         return std::io::read_to_string(std::io::stdin()).context("cannot read standard input");
     }
     std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_minor_units_and_a_currency() {
+        let amount = amount("49700eur").unwrap();
+        assert_eq!((amount.minor_units, amount.currency.as_str()), (49_700, "EUR"));
+        for text in ["", "EUR", "497", "-1EUR", "4.97EUR", "99999999999999999999EUR"] {
+            assert!(super::amount(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn moments_need_a_zone() {
+        assert_eq!(moment("1970-01-01T01:00:00+01:00").unwrap().seconds, 0);
+        assert!(moment("2026-02-03T18:00:00").is_err());
+        assert!(moment("yesterday").is_err());
+    }
+
+    #[test]
+    fn pages_end_at_the_limit() {
+        let listing = |limit| Listing { limit, json: false };
+        assert_eq!(listing(100).next_page(0), Some(100));
+        assert_eq!(listing(100).next_page(100), None);
+        assert_eq!(listing(2500).next_page(2000), Some(500));
+        assert_eq!(listing(0).next_page(1_000_000), Some(1000));
+    }
 }

@@ -73,7 +73,7 @@ async fn play_own(report: &Report) -> anyhow::Result<bool> {
         drain: drain.clone(),
         ready: Ready::default(),
         clock: Clock::system(),
-        metrics: Default::default(),
+        metrics: prometheus::Registry::default(),
     };
     let all = All::open(process, data.path()).await?;
     let (url, grpc) = (all.http_url()?, all.grpc_url()?);

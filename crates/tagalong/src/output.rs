@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 
 use anyhow::Context as _;
 use comfy_table::{Table, presets};
+use iso_currency::Currency;
 use prost::{Message, Name};
 use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
 
@@ -83,12 +84,8 @@ pub(crate) fn json<M: Message + Name>(message: &M) -> anyhow::Result<String> {
 /// An amount for people: `497.00 EUR`.
 pub(crate) fn money(money: Option<&tagalong_proto::v1::Money>) -> String {
     let Some(money) = money else { return "-".to_owned() };
-    let exponent = match money.currency.as_str() {
-        "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX"
-        | "UYI" | "VND" | "VUV" | "XAF" | "XOF" | "XPF" => 0_u32,
-        "BHD" | "IQD" | "JOD" | "KWD" | "LYD" | "OMR" | "TND" => 3,
-        _ => 2,
-    };
+    let exponent =
+        Currency::from_code(&money.currency).and_then(Currency::exponent).map_or(2, u32::from);
     let unit = 10_i64.pow(exponent);
     let (whole, part) = (money.minor_units / unit, money.minor_units % unit);
     if exponent == 0 {
@@ -112,4 +109,39 @@ pub(crate) fn or_dash(text: &str) -> String {
 /// An enum's name without its prefix, as flags spell it: `CREDIT_PLATFORM_ONLY` is `platform-only`.
 pub(crate) fn word(name: &str, prefix: &str) -> String {
     name.strip_prefix(prefix).unwrap_or(name).to_ascii_lowercase().replace('_', "-")
+}
+
+#[cfg(test)]
+mod tests {
+    use tagalong_proto::v1;
+
+    use super::*;
+
+    #[test]
+    fn money_has_the_decimals_of_its_currency() {
+        for (minor_units, currency, expected) in [
+            (49_700, "EUR", "497.00 EUR"),
+            (5, "EUR", "0.05 EUR"),
+            (497, "JPY", "497 JPY"),
+            (1_234, "BHD", "1.234 BHD"),
+        ] {
+            let amount = v1::Money { minor_units, currency: currency.to_owned() };
+            assert_eq!(money(Some(&amount)), expected);
+        }
+        assert_eq!(money(None), "-");
+    }
+
+    #[test]
+    fn messages_print_as_canonical_json() {
+        let product = v1::Programme { id: "demo".to_owned(), revision: 7, ..Default::default() };
+        let json: serde_json::Value = serde_json::from_str(&json(&product).unwrap()).unwrap();
+        assert_eq!(json["id"], "demo");
+        assert_eq!(json["revision"], "7");
+        assert_eq!(json["neverNamesAffiliates"], false);
+    }
+
+    #[test]
+    fn enums_print_as_flags_spell_them() {
+        assert_eq!(word("CREDIT_PLATFORM_ONLY", "CREDIT_"), "platform-only");
+    }
 }

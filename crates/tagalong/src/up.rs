@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 
 use crate::{client::Clients, demo, output};
 
-/// Run everything in one process, on SQLite
+/// Run everything in one process, with a database of its own
 #[derive(clap::Args, Clone, Debug)]
 #[command(
     after_help = "Example:\n  tagalong up --data ./tagalong-data --http 0.0.0.0:8080 --set link_rendering.public_url=https://go.example.com"

@@ -9,7 +9,7 @@ use crate::{
     attendee::{Reference, Registration},
     error::{Error, Result},
     field,
-    store::{attendees, page},
+    store::{attendees, page, requests},
 };
 
 #[tonic::async_trait]
@@ -20,11 +20,12 @@ impl AttendeeService for Registry {
     ) -> Result<Response<v1::RegisterAttendeeResponse>, Status> {
         let message = request.into_inner();
         let new = Registration::read(message.clone()).map_err(refuse)?;
-        let registry = self.clone();
+        let (registry, request_id) = (self.clone(), message.request_id.clone());
         self.once("RegisterAttendee", &message.request_id, &message, |db, now| {
             Box::pin(async move {
                 let registered = attendees::register(db, &registry.keys, &new, now).await?;
-                let row = attendees::lock(db, registered.attendee).await?;
+                requests::about(db, registered.attendee, &request_id).await?;
+                let row = attendees::stored(db, registered.attendee).await?;
                 Ok(v1::RegisterAttendeeResponse {
                     attendee: Some(attendees::message(db, row).await?),
                     repeated: registered.repeated,

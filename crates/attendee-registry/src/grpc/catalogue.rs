@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use futures::Stream;
-use tagalong_attribution::id::{AffiliateId, ProductId, ProgrammeId, WebinarId};
+use tagalong_attribution::id::{AffiliateId, ProductId, ProgrammeId, WebinarId, is_id};
 use tagalong_proto::v1::{self, catalogue_service_server::CatalogueService};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -80,7 +80,7 @@ impl CatalogueService for Registry {
         let message = request.into_inner();
         let listed = async {
             let size = page::size(message.page_size)?;
-            let after = page::after("programmes", &message.page_token)?;
+            let after = page::after("programmes", &message.page_token, is_id)?;
             let rows = catalogue::programmes(self.store.read(), after, size + 1).await?;
             Ok(page::cut("programmes", rows, size, |row| row.id.clone()))
         };
@@ -97,7 +97,8 @@ impl CatalogueService for Registry {
         let registry = self.clone();
         self.once("CreateAffiliate", &message.request_id, &message, |db, now| {
             Box::pin(async move {
-                let affiliate = catalogue::put_affiliate(db, Write::Create, &new, &registry.keys, now).await?;
+                let affiliate =
+                    catalogue::put_affiliate(db, Write::Create, &new, &registry.keys, now).await?;
                 affiliate_changed(db, &affiliate, now).await?;
                 Ok(v1::CreateAffiliateResponse { affiliate: Some(affiliate) })
             })
@@ -114,7 +115,8 @@ impl CatalogueService for Registry {
         let registry = self.clone();
         self.once("UpdateAffiliate", &message.request_id, &message, |db, now| {
             Box::pin(async move {
-                let affiliate = catalogue::put_affiliate(db, Write::Replace, &new, &registry.keys, now).await?;
+                let affiliate =
+                    catalogue::put_affiliate(db, Write::Replace, &new, &registry.keys, now).await?;
                 affiliate_changed(db, &affiliate, now).await?;
                 Ok(v1::UpdateAffiliateResponse { affiliate: Some(affiliate) })
             })
@@ -127,11 +129,13 @@ impl CatalogueService for Registry {
         request: Request<v1::GetAffiliateRequest>,
     ) -> Result<Response<v1::GetAffiliateResponse>, Status> {
         let message = request.into_inner();
-        let programme: ProgrammeId = field::id("programme_id", &message.programme_id).map_err(refuse)?;
+        let programme: ProgrammeId =
+            field::id("programme_id", &message.programme_id).map_err(refuse)?;
         let id: AffiliateId = field::id("id", &message.id).map_err(refuse)?;
-        let affiliate = catalogue::affiliate_message(self.store.read(), programme.as_str(), id.as_str())
-            .await
-            .map_err(refuse)?;
+        let affiliate =
+            catalogue::affiliate_message(self.store.read(), programme.as_str(), id.as_str())
+                .await
+                .map_err(refuse)?;
         Ok(Response::new(v1::GetAffiliateResponse { affiliate: Some(affiliate) }))
     }
 
@@ -142,11 +146,14 @@ impl CatalogueService for Registry {
         let message = request.into_inner();
         let listed = async {
             let size = page::size(message.page_size)?;
-            let after = page::after("affiliates", &message.page_token)?;
-            let programme: Option<ProgrammeId> = field::optional_id("programme_id", &message.programme_id)?;
+            let after = page::after("affiliates", &message.page_token, is_affiliate_key)?;
+            let programme: Option<ProgrammeId> =
+                field::optional_id("programme_id", &message.programme_id)?;
             let programme = programme.as_ref().map(ProgrammeId::as_str);
             let rows = catalogue::affiliates(self.store.read(), programme, after, size + 1).await?;
-            Ok(page::cut("affiliates", rows, size, |row| format!("{} {}", row.programme_id, row.id)))
+            Ok(page::cut("affiliates", rows, size, |row| {
+                format!("{} {}", row.programme_id, row.id)
+            }))
         };
         let (affiliates, next_page_token) = listed.await.map_err(refuse)?;
         Ok(Response::new(v1::ListAffiliatesResponse { affiliates, next_page_token }))
@@ -190,7 +197,8 @@ impl CatalogueService for Registry {
     ) -> Result<Response<v1::GetProductResponse>, Status> {
         let message = request.into_inner();
         let id: ProductId = field::id("id", &message.id).map_err(refuse)?;
-        let product = catalogue::product_message(self.store.read(), id.as_str()).await.map_err(refuse)?;
+        let product =
+            catalogue::product_message(self.store.read(), id.as_str()).await.map_err(refuse)?;
         Ok(Response::new(v1::GetProductResponse { product: Some(product) }))
     }
 
@@ -201,8 +209,9 @@ impl CatalogueService for Registry {
         let message = request.into_inner();
         let listed = async {
             let size = page::size(message.page_size)?;
-            let after = page::after("products", &message.page_token)?;
-            let programme: Option<ProgrammeId> = field::optional_id("programme_id", &message.programme_id)?;
+            let after = page::after("products", &message.page_token, is_id)?;
+            let programme: Option<ProgrammeId> =
+                field::optional_id("programme_id", &message.programme_id)?;
             let programme = programme.as_ref().map(ProgrammeId::as_str);
             let rows = catalogue::products(self.store.read(), programme, after, size + 1).await?;
             Ok(page::cut("products", rows, size, |row| row.id.clone()))
@@ -251,7 +260,8 @@ impl CatalogueService for Registry {
     ) -> Result<Response<v1::GetWebinarResponse>, Status> {
         let message = request.into_inner();
         let id: WebinarId = field::id("id", &message.id).map_err(refuse)?;
-        let webinar = catalogue::webinar_message(self.store.read(), id.as_str()).await.map_err(refuse)?;
+        let webinar =
+            catalogue::webinar_message(self.store.read(), id.as_str()).await.map_err(refuse)?;
         Ok(Response::new(v1::GetWebinarResponse { webinar: Some(webinar) }))
     }
 
@@ -262,7 +272,7 @@ impl CatalogueService for Registry {
         let message = request.into_inner();
         let listed = async {
             let size = page::size(message.page_size)?;
-            let after = page::after("webinars", &message.page_token)?;
+            let after = page::after("webinars", &message.page_token, is_id)?;
             let rows = catalogue::webinars(self.store.read(), after, size + 1).await?;
             Ok(page::cut("webinars", rows, size, |row| row.id.clone()))
         };
@@ -319,15 +329,9 @@ impl CatalogueService for Registry {
                 field::optional_id("programme_id", &message.programme_id)?;
             let transaction = self.store.begin().await?;
             let now = self.now();
-            let mut removed = 0;
-            if let Some(webinar) = webinar {
-                removed +=
-                    test_records::remove_webinar(&transaction, webinar.as_str(), now).await?;
-            }
-            if let Some(programme) = programme {
-                removed +=
-                    test_records::remove_programme(&transaction, programme.as_str(), now).await?;
-            }
+            let webinar = webinar.as_ref().map(WebinarId::as_str);
+            let programme = programme.as_ref().map(ProgrammeId::as_str);
+            let removed = test_records::remove(&transaction, webinar, programme, now).await?;
             self.store.commit(transaction).await?;
             Ok(i64::try_from(removed).unwrap_or(i64::MAX))
         };
@@ -354,6 +358,11 @@ impl CatalogueService for Registry {
     }
 }
 
+/// Whether a page token's key is a programme and an affiliate in it.
+fn is_affiliate_key(key: &str) -> bool {
+    key.split_once(' ').is_some_and(|(programme, id)| is_id(programme) && is_id(id))
+}
+
 fn affiliate_key(programme: &str, id: &str) -> Result<(ProgrammeId, AffiliateId)> {
     Ok((field::id("programme_id", programme)?, field::id("id", id)?))
 }
@@ -367,7 +376,7 @@ async fn affiliate_changed(db: &Db, affiliate: &v1::Affiliate, now: i64) -> Resu
         affiliate_id: affiliate.id.clone(),
     };
     feed::record(db, now, test, v1::event::Kind::AffiliateChanged(changed)).await?;
-    deciding::about_affiliate(db, &affiliate.programme_id, &affiliate.id, now).await
+    deciding::about_affiliate(db, affiliate, now).await
 }
 
 async fn product_changed(db: &Db, product: &v1::Product, now: i64) -> Result<()> {
@@ -403,14 +412,16 @@ async fn watch(
     let mut first = true;
     loop {
         commits.mark_unchanged();
-        let snapshot = registry.store.snapshot().await?;
-        let revision = catalogue::revision(&snapshot).await?;
-        let reset = first && after > revision;
-        if reset {
-            after = 0;
-        }
-        if first || revision > after {
+        if first || catalogue::revision(registry.store.read()).await? > after {
+            // Read whole before anything is sent: a slow caller must not keep a transaction open.
+            let snapshot = registry.store.snapshot().await?;
+            let revision = catalogue::revision(&snapshot).await?;
+            let reset = after > revision;
+            if reset {
+                after = 0;
+            }
             let changes = catalogue::changes_after(&snapshot, after).await?;
+            snapshot.rollback().await?;
             let mut chunks = changes.chunks(CHANGES).peekable();
             let mut start = reset;
             loop {
@@ -432,7 +443,6 @@ async fn watch(
             }
             (after, first) = (revision, false);
         }
-        drop(snapshot);
         if !registry.something_new(&mut commits, sender.closed()).await {
             return Ok(());
         }

@@ -19,7 +19,7 @@ impl ClickService for Registry {
         request: Request<v1::RecordClicksRequest>,
     ) -> Result<Response<v1::RecordClicksResponse>, Status> {
         let recorded = async {
-            let run = Run::read(request.into_inner())?;
+            let run = Run::read(request.get_ref())?;
             let transaction = self.store.begin().await?;
             let next_position = clicks::record(&transaction, run, self.now()).await?;
             self.store.commit(transaction).await?;

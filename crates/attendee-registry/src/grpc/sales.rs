@@ -274,11 +274,7 @@ async fn preview_all(
         for previewed in preview.decide(db, &page).await? {
             let message = v1::PreviewDecisionsResponse {
                 attendee_id: previewed.attendee.to_string(),
-                affiliate_id: previewed
-                    .decision
-                    .affiliate
-                    .map(Into::into)
-                    .unwrap_or_default(),
+                affiliate_id: previewed.decision.affiliate.map(Into::into).unwrap_or_default(),
                 registration: registrations
                     .remove(&previewed.attendee)
                     .map(attendees::registration_key),

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _, IntoActiveModel as _,
-    QueryFilter as _, QueryOrder as _, QuerySelect as _, Set,
+    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _,
+    IntoActiveModel as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, Set,
 };
 use tagalong_proto::v1;
 use uuid::Uuid;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{
     CHUNK, catalogue, clicks,
     entity::{attendee, attendee_email, click_claim, registration, touch},
-    feed,
+    feed, requests,
 };
 use crate::{
     attendee::{Reference, Registration},
@@ -45,7 +45,7 @@ pub(crate) async fn register(
 
     let known = by_key(db, &new.key).await?;
     let attendee = match &known {
-        Some(known) => find(db, known.attendee).await?,
+        Some(known) => Some(stored(db, known.attendee).await?),
         None => match &new.email {
             Some(email) => by_email(db, keys, &webinar.id, email).await?,
             None => None,
@@ -61,56 +61,27 @@ pub(crate) async fn register(
         Some(attendee) => attendee,
         None => insert(db, &webinar.id, webinar.test, now).await?,
     };
-    let attendee = lock(db, attendee.id).await?;
     let id = attendee.id;
     let test = attendee.test;
-    let email_added = remember(db, keys, attendee, new, now).await?;
+    let mut news = remember(db, keys, attendee.clone(), new, now).await?;
+    let repeated = known.is_some();
 
-    let registration = match known {
-        Some(mut known) => {
-            if new.verified && !known.verified {
-                let mut row = known.clone().into_active_model();
-                row.verified = Set(true);
-                known = row.update(db).await?;
-            }
-            known
-        }
-        None => {
-            let row = registration::Model {
-                id: Uuid::now_v7(),
-                attendee: id,
-                source: new.key.source.clone(),
-                external_webinar: new.key.external_webinar_id.clone(),
-                external_id: new.key.external_id.clone(),
-                session: new.session.clone(),
-                affiliate: new.affiliate.as_ref().map(ToString::to_string),
-                registered_at,
-                received_at: now,
-                verified: new.verified,
-            };
-            registration::Entity::insert(row.clone().into_active_model())
-                .exec_without_returning(db)
-                .await?;
-            let created = v1::RegistrationCreated {
-                attendee_id: id.to_string(),
-                webinar_id: webinar.id.clone(),
-                registration_id: row.id.to_string(),
-                affiliate_id: row.affiliate.clone().unwrap_or_default(),
-            };
-            feed::record(db, now, test, v1::event::Kind::RegistrationCreated(created)).await?;
-            row
-        }
+    let registration = if let Some(known) = known {
+        let (registration, verified) = verify(db, known, new, registered_at).await?;
+        news |= verified;
+        registration
+    } else {
+        news = true;
+        insert_registration(db, &attendee, new, registered_at, now).await?
     };
-    let first_report = registration.received_at == now && registration.attendee == id;
 
-    let mut touched = false;
     if let (Some(affiliate), Some(programme)) = (&new.affiliate, programme) {
         catalogue::hear_of(db, &programme, affiliate.as_str(), now).await?;
-        touched = add_touch(
+        news |= add_touch(
             db,
             touch::Model {
                 id: Uuid::now_v7(),
-                origin: format!("registration:{}:{affiliate}", registration.id),
+                origin: format!("registration:{}:{programme}:{affiliate}", registration.id),
                 attendee: Some(id),
                 sale_order: None,
                 click: None,
@@ -130,14 +101,63 @@ pub(crate) async fn register(
         .await?;
     }
     if let Some(click) = new.click {
-        touched |= clicks::claim(db, click, id, now).await?;
+        news |= clicks::claim(db, click, id, now).await?;
     }
 
-    let repeated = !(first_report || email_added || touched);
-    if !repeated {
+    if news {
         deciding::about_attendee(db, id, now).await?;
     }
     Ok(Registered { attendee: id, repeated })
+}
+
+/// Lets a verified report replace what anybody could have posted; whether it did.
+async fn verify(
+    db: &impl ConnectionTrait,
+    known: registration::Model,
+    new: &Registration,
+    registered_at: i64,
+) -> Result<(registration::Model, bool)> {
+    if known.verified || !new.verified {
+        return Ok((known, false));
+    }
+    let mut row = known.into_active_model();
+    row.verified = Set(true);
+    row.registered_at = Set(registered_at);
+    row.session = Set(new.session.clone());
+    row.affiliate = Set(new.affiliate.as_ref().map(ToString::to_string));
+    Ok((row.update(db).await?, true))
+}
+
+async fn insert_registration(
+    db: &impl ConnectionTrait,
+    attendee: &attendee::Model,
+    new: &Registration,
+    registered_at: i64,
+    now: i64,
+) -> Result<registration::Model> {
+    let row = registration::Model {
+        id: Uuid::now_v7(),
+        attendee: attendee.id,
+        source: new.key.source.clone(),
+        external_webinar: new.key.external_webinar_id.clone(),
+        external_id: new.key.external_id.clone(),
+        session: new.session.clone(),
+        affiliate: new.affiliate.as_ref().map(ToString::to_string),
+        registered_at,
+        received_at: now,
+        verified: new.verified,
+    };
+    registration::Entity::insert(row.clone().into_active_model())
+        .exec_without_returning(db)
+        .await?;
+    let created = v1::RegistrationCreated {
+        attendee_id: attendee.id.to_string(),
+        webinar_id: attendee.webinar.clone(),
+        registration_id: row.id.to_string(),
+        affiliate_id: row.affiliate.clone().unwrap_or_default(),
+    };
+    feed::record(db, now, attendee.test, v1::event::Kind::RegistrationCreated(created)).await?;
+    Ok(row)
 }
 
 /// The programme that issued the affiliate of a registration.
@@ -174,20 +194,21 @@ async fn remember(
         // An address belongs to one attendee of a webinar. Where it is another's, this report's key still
         // names its own attendee.
         let owner = by_email(db, keys, &webinar, email).await?;
-        if owner.is_none() {
-            let address = attendee_email::Model {
-                webinar,
-                hash: keys.email_hash(email).to_vec(),
-                attendee: id,
-            };
-            attendee_email::Entity::insert(address.into_active_model())
-                .exec_without_returning(db)
-                .await?;
-            added = true;
-        }
+        added = owner.is_none();
         let own = owner.is_none_or(|owner| owner.id == id);
+        if own {
+            for hash in keys.email_hashes(email) {
+                let hash = hash.to_vec();
+                let row = attendee_email::Model { webinar: webinar.clone(), hash, attendee: id };
+                attendee_email::Entity::insert(row.into_active_model())
+                    .on_conflict_do_nothing()
+                    .exec_without_returning(db)
+                    .await?;
+            }
+        }
         if own && new.keep_email && unsealed {
-            let sealed = keys.seal(id, email).map_err(|error| Error::internal(error.to_string()))?;
+            let sealed =
+                keys.seal(id, email).map_err(|error| Error::internal(error.to_string()))?;
             row.email_sealed = Set(Some(sealed));
         }
     }
@@ -226,38 +247,33 @@ pub(crate) async fn add_touch(
     test: bool,
     now: i64,
 ) -> Result<bool> {
-    let known =
-        touch::Entity::find().filter(touch::Column::Origin.eq(&new.origin)).one(db).await?;
+    let known = touch::Entity::find().filter(touch::Column::Origin.eq(&new.origin)).one(db).await?;
     if let Some(known) = known {
         if known.verified || !new.verified {
             return Ok(false);
         }
         let mut row = known.into_active_model();
         row.verified = Set(true);
+        row.occurred_at = Set(new.occurred_at);
+        row.session = Set(new.session);
         row.update(db).await?;
         return Ok(true);
     }
     touch::Entity::insert(new.clone().into_active_model()).exec_without_returning(db).await?;
     if let Some(attendee) = new.attendee {
-        let added = v1::TouchAdded {
-            attendee_id: attendee.to_string(),
-            touch: Some(touch_message(new)),
-        };
+        let added =
+            v1::TouchAdded { attendee_id: attendee.to_string(), touch: Some(touch_message(new)) };
         feed::record(db, now, test, v1::event::Kind::TouchAdded(added)).await?;
     }
     Ok(true)
 }
 
-/// Held until the commit, so that two reports about one person are decided one after the other.
-pub(crate) async fn lock(db: &impl ConnectionTrait, id: Uuid) -> Result<attendee::Model> {
-    attendee::Entity::find_by_id(id)
-        .lock_exclusive()
-        .one(db)
-        .await?
-        .ok_or_else(|| Error::not_found(What::Attendee, id))
+/// The attendee of an ID that is stored somewhere.
+pub(crate) async fn stored(db: &impl ConnectionTrait, id: Uuid) -> Result<attendee::Model> {
+    find(db, id).await?.ok_or_else(|| Error::internal(format!("attendee {id} is missing")))
 }
 
-async fn find(db: &impl ConnectionTrait, id: Uuid) -> Result<Option<attendee::Model>> {
+pub(crate) async fn find(db: &impl ConnectionTrait, id: Uuid) -> Result<Option<attendee::Model>> {
     Ok(attendee::Entity::find_by_id(id).one(db).await?)
 }
 
@@ -350,8 +366,7 @@ pub(crate) async fn messages(
     rows: Vec<attendee::Model>,
 ) -> Result<Vec<v1::Attendee>> {
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
-    let with_email: HashSet<Uuid> =
-        with_email(db, &ids).await?.into_iter().collect();
+    let with_email: HashSet<Uuid> = with_email(db, &ids).await?.into_iter().collect();
     Ok(rows
         .into_iter()
         .map(|row| v1::Attendee {
@@ -444,13 +459,15 @@ pub(crate) fn touch_message(row: touch::Model) -> v1::Touch {
     }
 }
 
-/// Erases what identifies a person: addresses, the tool's IDs, the connection to clicks. What was decided stays.
+/// Erases what identifies a person: addresses, the tool's IDs, what reports and orders said of them. What was decided
+/// stays.
 pub(crate) async fn erase(
     db: &impl ConnectionTrait,
     attendee: attendee::Model,
     now: i64,
 ) -> Result<attendee::Model> {
     let (id, test) = (attendee.id, attendee.test);
+    super::sales::forget_buyer(db, id).await?;
     attendee_email::Entity::delete_many()
         .filter(attendee_email::Column::Attendee.eq(id))
         .exec(db)
@@ -459,11 +476,9 @@ pub(crate) async fn erase(
         .filter(click_claim::Column::Attendee.eq(id))
         .exec(db)
         .await?;
-    super::sales::forget_buyer(db, id).await?;
-    let rows = registration::Entity::find()
-        .filter(registration::Column::Attendee.eq(id))
-        .all(db)
-        .await?;
+    requests::forget(db, id).await?;
+    let rows =
+        registration::Entity::find().filter(registration::Column::Attendee.eq(id)).all(db).await?;
     for row in rows {
         let mut row = row.into_active_model();
         row.source = Set("erased".to_owned());

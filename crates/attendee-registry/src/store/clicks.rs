@@ -1,6 +1,6 @@
 //! Clicks: ingest exactly once in effect, and the attendees they turn out to belong to.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait, EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{
     CHUNK, attendees, catalogue,
-    entity::{attendee, click, click_claim, click_log, product, touch},
+    entity::{click, click_claim, click_log, product, touch},
 };
 use crate::{
     click::Run,
@@ -22,7 +22,7 @@ use crate::{
 
 /// The position after the last one stored of a log.
 pub(crate) async fn next_position(db: &impl ConnectionTrait, log: Uuid) -> Result<i64> {
-    let row = click_log::Entity::find_by_id(log).lock_exclusive().one(db).await?;
+    let row = click_log::Entity::find_by_id(log).one(db).await?;
     Ok(row.map_or(1, |row| row.next_position))
 }
 
@@ -39,9 +39,9 @@ pub(crate) async fn record(db: &impl ConnectionTrait, run: Run, now: i64) -> Res
     let known = usize::try_from(next - run.first_position).unwrap_or(0);
     let end = run.first_position + i64::try_from(run.clicks.len()).unwrap_or(i64::MAX);
     let rows = with_programmes(db, run.clicks.into_iter().skip(known), now).await?;
+    let rows = unknown(db, rows).await?;
     for rows in rows.chunks(CHUNK) {
-        click::Entity::insert_many(rows.iter().cloned().map(|row| row.into_active_model()))
-            .on_conflict_do_nothing_on([click::Column::Id])
+        click::Entity::insert_many(rows.iter().cloned().map(click::Model::into_active_model))
             .exec_without_returning(db)
             .await?;
     }
@@ -58,6 +58,26 @@ pub(crate) async fn record(db: &impl ConnectionTrait, run: Run, now: i64) -> Res
     }
     connect(db, &rows, now).await?;
     Ok(end.max(next))
+}
+
+/// Those of the clicks whose IDs are new, the first of each.
+async fn unknown(
+    db: &impl ConnectionTrait,
+    clicks: Vec<click::Model>,
+) -> Result<Vec<click::Model>> {
+    let mut known: HashSet<Uuid> = HashSet::new();
+    for clicks in clicks.chunks(CHUNK) {
+        let ids: Vec<Uuid> = clicks.iter().map(|click| click.id).collect();
+        let ids = click::Entity::find()
+            .select_only()
+            .column(click::Column::Id)
+            .filter(click::Column::Id.is_in(ids))
+            .into_tuple::<Uuid>()
+            .all(db)
+            .await?;
+        known.extend(ids);
+    }
+    Ok(clicks.into_iter().filter(|click| known.insert(click.id)).collect())
 }
 
 /// Adds each click's programme. Test clicks of a product that is gone are left out: the test is over.
@@ -92,7 +112,7 @@ async fn connect(db: &impl ConnectionTrait, clicks: &[click::Model], now: i64) -
     for click in clicks {
         // A valid token opened in a browser whose cookie names an earlier click: both are one person's.
         if let (Some(attendee), Some(earlier)) = (click.attendee, click.cookie_click)
-            && attendee_exists(db, attendee).await?
+            && attendees::find(db, attendee).await?.is_some_and(|row| row.erased_at.is_none())
             && claim(db, earlier, attendee, now).await?
         {
             touched.push(attendee);
@@ -121,26 +141,22 @@ async fn connect(db: &impl ConnectionTrait, clicks: &[click::Model], now: i64) -
     Ok(())
 }
 
-async fn attendee_exists(db: &impl ConnectionTrait, id: Uuid) -> Result<bool> {
-    Ok(attendee::Entity::find_by_id(id).one(db).await?.is_some())
-}
-
-/// Says that an attendee made a click, which may not have arrived yet; whether that gave a new touch.
+/// Says that an attendee made a click, which may not have arrived yet; whether that is new.
 pub(crate) async fn claim(
     db: &impl ConnectionTrait,
     click_id: Uuid,
     attendee: Uuid,
     now: i64,
 ) -> Result<bool> {
-    let row = click_claim::Model { click: click_id, attendee };
-    click_claim::Entity::insert(row.into_active_model())
-        .on_conflict_do_nothing()
-        .exec_without_returning(db)
-        .await?;
-    match get(db, click_id).await? {
-        Some(click) => add_touch(db, &click, Some(attendee), now).await,
-        None => Ok(false),
+    if click_claim::Entity::find_by_id((click_id, attendee)).one(db).await?.is_some() {
+        return Ok(false);
     }
+    let row = click_claim::Model { click: click_id, attendee };
+    click_claim::Entity::insert(row.into_active_model()).exec_without_returning(db).await?;
+    if let Some(click) = get(db, click_id).await? {
+        add_touch(db, &click, Some(attendee), now).await?;
+    }
+    Ok(true)
 }
 
 /// Makes a click a touch: of an attendee, or of a buyer of whom nothing else is known. A tokened purchase
@@ -151,12 +167,16 @@ pub(crate) async fn add_touch(
     attendee: Option<Uuid>,
     now: i64,
 ) -> Result<bool> {
-    let (Some(affiliate), Some(programme), None) =
-        (&click.affiliate, &click.programme, click.attendee)
-    else {
-        return Ok(false);
+    let (Some(affiliate), None) = (&click.affiliate, click.attendee) else { return Ok(false) };
+    let programme = match &click.programme {
+        Some(programme) => programme.clone(),
+        // The product was not known here when the click arrived.
+        None => match product::Entity::find_by_id(&click.product).one(db).await? {
+            Some(product) => product.programme,
+            None => return Ok(false),
+        },
     };
-    catalogue::hear_of(db, programme, affiliate, now).await?;
+    catalogue::hear_of(db, &programme, affiliate, now).await?;
     let whose = attendee.map_or_else(|| "nobody".to_owned(), |id| id.to_string());
     let touch = touch::Model {
         id: Uuid::now_v7(),
@@ -165,7 +185,7 @@ pub(crate) async fn add_touch(
         sale_order: None,
         click: Some(click.id),
         kind: v1::TouchKind::Click.into(),
-        programme: programme.clone(),
+        programme,
         affiliate: affiliate.clone(),
         product: Some(click.product.clone()),
         webinar: None,

@@ -140,7 +140,7 @@ table!(
 });
 
 table!(
-    /// One row: the last revision given out. Locked by whoever changes the catalogue.
+    /// One row: the last revision given out.
     catalogue_clock, "catalogue_clock", {
     #[sea_orm(primary_key, auto_increment = false)]
     id: i32,
@@ -157,6 +157,15 @@ table!(attendee, "attendee", {
     test: bool,
     created_at: i64,
     erased_at: Option<i64>,
+});
+
+table!(
+    /// Request IDs whose answers tell about an attendee.
+    attendee_request, "attendee_request", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    attendee: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    request: String,
 });
 
 table!(attendee_email, "attendee_email", {

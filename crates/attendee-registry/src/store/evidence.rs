@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::SignedDuration;
 use sea_orm::{
-    ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _,
+    QueryOrder as _,
 };
 use tagalong_attribution::{
     decide::{
-        CouponRank, EmailHash, Policy, Reach, Session, Standing, Subject, Suspension, Touch, TouchKind,
-        TouchModel, Webinar, reach,
+        CouponRank, EmailHash, Policy, Reach, Session, Standing, Subject, Suspension, Touch,
+        TouchKind, TouchModel, Webinar, reach,
     },
     id::{AffiliateId, ProductId, WebinarId},
     resolve::Named,
@@ -20,7 +21,9 @@ use uuid::Uuid;
 use super::{
     CHUNK,
     catalogue::{self, webinar_products, webinars_of},
-    entity::{affiliate, affiliate_email, attendee, attendee_email, registration, suspension, touch},
+    entity::{
+        affiliate, affiliate_email, attendee, attendee_email, registration, suspension, touch,
+    },
 };
 use crate::{
     catalogue::StoredPolicy,
@@ -103,20 +106,24 @@ pub(crate) async fn touches_for(
     db: &impl ConnectionTrait,
     order: Uuid,
     attendee: Option<Uuid>,
-    click: Option<Uuid>,
+    clicks: &[Uuid],
 ) -> Result<Vec<touch::Model>> {
     let mut whose = Condition::any().add(touch::Column::SaleOrder.eq(order));
     if let Some(attendee) = attendee {
         whose = whose.add(touch::Column::Attendee.eq(attendee));
     }
-    if let Some(click) = click {
+    for click in clicks {
         whose = whose.add(touch::Column::Origin.eq(format!("click:{click}:nobody")));
     }
     Ok(touch::Entity::find().filter(whose).order_by_asc(touch::Column::Id).all(db).await?)
 }
 
-/// A touch in the terms of the rules, as far as it reaches a product.
-pub(crate) fn touch(row: &touch::Model, webinars: &[Webinar], product: &ProductId) -> Result<Touch> {
+/// A touch in the terms of the rules; it reaches no product where none is given.
+pub(crate) fn touch(
+    row: &touch::Model,
+    webinars: &[Webinar],
+    product: Option<&ProductId>,
+) -> Result<Touch> {
     let touched = row.product.as_deref().map(stored_id::<ProductId>).transpose()?;
     let webinar = row.webinar.as_deref().map(stored_id::<WebinarId>).transpose()?;
     let kind = match v1::TouchKind::try_from(row.kind) {
@@ -125,11 +132,15 @@ pub(crate) fn touch(row: &touch::Model, webinars: &[Webinar], product: &ProductI
         Ok(v1::TouchKind::Coupon) => TouchKind::Coupon,
         Ok(v1::TouchKind::Click | v1::TouchKind::Unspecified) | Err(_) => TouchKind::Click,
     };
-    let reach = match (&touched, &webinar) {
-        _ if kind == TouchKind::Coupon => reach(webinars, Subject::Item, product),
-        (Some(touched), _) => reach(webinars, Subject::Product(touched), product),
-        (None, Some(webinar)) => reach(webinars, Subject::Webinar(webinar), product),
-        (None, None) => Reach::Unrelated,
+    let subject = match (&touched, &webinar) {
+        _ if kind == TouchKind::Coupon => Some(Subject::Item),
+        (Some(touched), _) => Some(Subject::Product(touched)),
+        (None, Some(webinar)) => Some(Subject::Webinar(webinar)),
+        (None, None) => None,
+    };
+    let reach = match (subject, product) {
+        (Some(subject), Some(product)) => reach(webinars, subject, product),
+        _ => Reach::Unrelated,
     };
     let session = match webinar {
         Some(webinar) if !row.session.is_empty() => {

@@ -1,7 +1,7 @@
 //! The change feed's table.
 //!
-//! A row becomes visible only when no earlier one can still commit: SQLite has one writer, so
-//! sequence order is commit order.
+//! A row becomes visible only when no earlier one can still commit: there is one writer at a time (see [`super`]),
+//! so the order of sequence numbers is the order of commits.
 
 use prost::Message as _;
 use sea_orm::{
@@ -54,10 +54,7 @@ pub(crate) async fn after(
 
 /// The newest sequence number; 0 where nothing ever happened.
 pub(crate) async fn newest(db: &impl ConnectionTrait) -> Result<i64> {
-    let newest = event::Entity::find()
-        .order_by_desc(event::Column::Sequence)
-        .limit(1)
-        .one(db)
-        .await?;
+    let newest =
+        event::Entity::find().order_by_desc(event::Column::Sequence).limit(1).one(db).await?;
     Ok(newest.map_or(0, |event| event.sequence))
 }

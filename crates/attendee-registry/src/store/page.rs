@@ -24,8 +24,12 @@ pub(crate) fn token(list: &str, key: &str) -> String {
 /// The key of the last row of the page before; none for the first page.
 ///
 /// # Errors
-/// If the token was not made for this list.
-pub(crate) fn after(list: &str, token: &str) -> Result<Option<String>> {
+/// If the token was not made for this list, or its key is not `valid`.
+pub(crate) fn after(
+    list: &str,
+    token: &str,
+    valid: impl Fn(&str) -> bool,
+) -> Result<Option<String>> {
     if token.is_empty() {
         return Ok(None);
     }
@@ -34,6 +38,7 @@ pub(crate) fn after(list: &str, token: &str) -> Result<Option<String>> {
         .ok()
         .and_then(|bytes| String::from_utf8(bytes).ok())
         .and_then(|text| text.strip_prefix(list)?.strip_prefix('\n').map(str::to_owned))
+        .filter(|key| valid(key))
         .map(Some)
         .ok_or_else(|| Error::invalid("page_token", "was not given out by this list"))
 }

@@ -1,8 +1,12 @@
 //! Answers given to callers' request IDs.
 
-use sea_orm::{ConnectionTrait, EntityTrait as _, Set};
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait, EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
+    QuerySelect as _, QueryTrait as _, Set,
+};
+use uuid::Uuid;
 
-use super::entity::request;
+use super::entity::{attendee_request, request};
 use crate::error::{Error, Result};
 
 /// The answer given to this request ID before, if any.
@@ -39,5 +43,30 @@ pub(crate) async fn remember(
     })
     .exec_without_returning(db)
     .await?;
+    Ok(())
+}
+
+/// Notes that the answer to a request ID tells about an attendee.
+pub(crate) async fn about(db: &impl ConnectionTrait, attendee: Uuid, id: &str) -> Result<()> {
+    if id.is_empty() {
+        return Ok(());
+    }
+    let row = attendee_request::Model { attendee, request: id.to_owned() };
+    attendee_request::Entity::insert(row.into_active_model()).exec_without_returning(db).await?;
+    Ok(())
+}
+
+/// Forgets the answers that tell about an attendee.
+pub(crate) async fn forget(db: &impl ConnectionTrait, attendee: Uuid) -> Result<()> {
+    let ids = attendee_request::Entity::find()
+        .select_only()
+        .column(attendee_request::Column::Request)
+        .filter(attendee_request::Column::Attendee.eq(attendee))
+        .into_query();
+    request::Entity::delete_many().filter(request::Column::Id.in_subquery(ids)).exec(db).await?;
+    attendee_request::Entity::delete_many()
+        .filter(attendee_request::Column::Attendee.eq(attendee))
+        .exec(db)
+        .await?;
     Ok(())
 }

@@ -56,9 +56,9 @@ pub(crate) enum Command {
         #[command(flatten)]
         connect: Connect,
     },
-    /// Fill the placeholders of a message to an attendee: {{purchase_link:PRODUCT}}, {{affiliate:PRODUCT}}, {{token}}
+    /// Fill the placeholders of a message to an attendee
     #[command(
-        after_help = "Example:\n  tagalong links message mail.html --format html --key zoom/81234/r-1"
+        after_help = "Placeholders: {{purchase_link:PRODUCT}}, {{affiliate:PRODUCT}}, {{token}}\n\nExample:\n  tagalong links message mail.html --format html --key zoom/81234/r-1"
     )]
     Message {
         /// The message; - for standard input

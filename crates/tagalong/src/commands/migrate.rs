@@ -14,8 +14,9 @@ use crate::output;
     after_help = "Example:\n  tagalong migrate --database sqlite://tagalong-data/registry.sqlite"
 )]
 pub(crate) struct Args {
-    /// sqlite://PATH or postgres://USER:PASSWORD@HOST/DATABASE
+    /// The registry's database
     #[arg(
+        help = "sqlite://PATH or postgres://USER:PASSWORD@HOST/DATABASE",
         long,
         value_name = "URL",
         env = "TAGALONG__ATTENDEE_REGISTRY__DATABASE",

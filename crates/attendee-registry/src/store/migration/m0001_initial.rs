@@ -1,4 +1,4 @@
-use sea_orm_migration::prelude::*;
+use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
 
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
@@ -6,7 +6,7 @@ pub(crate) struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        for table in tables() {
+        for table in tables(manager.get_database_backend()) {
             manager.create_table(table).await?;
         }
         for (table, columns, unique) in INDEXES {
@@ -48,13 +48,20 @@ enum Type {
     Sequence,
 }
 
-fn table(name: &'static str, columns: &[Column], key: &[&'static str]) -> TableCreateStatement {
+fn table(
+    backend: DbBackend,
+    name: &'static str,
+    columns: &[Column],
+    key: &[&'static str],
+) -> TableCreateStatement {
     use Type::{Bool, Bytes, Int, Int64, Sequence, Text, Uuid};
     let mut table = Table::create();
     table.table(name);
     for (name, kind, nullable) in columns {
         let mut column = ColumnDef::new(*name);
         match kind {
+            // Lists are ordered by IDs and continued after one: by bytes, whatever the database's locale.
+            Text if backend == DbBackend::Postgres => column.text().extra("COLLATE \"C\""),
             Text => column.text(),
             Int => column.integer(),
             Int64 => column.big_integer(),
@@ -100,24 +107,32 @@ const INDEXES: &[(&str, &[&str], bool)] = &[
     ("sale_order", &["source", "parent_external_id"], false),
     ("sale_order", &["token_attendee"], false),
     ("sale_order", &["click"], false),
-    ("sale_order", &["registration_source", "registration_external_webinar", "registration_external_id"], false),
-    ("sale_order", &["programme"], false),
+    (
+        "sale_order",
+        &["registration_source", "registration_external_webinar", "registration_external_id"],
+        false,
+    ),
+    ("sale_order", &["programme", "coupon"], false),
     ("order_email", &["hash"], false),
     ("item", &["sale_order", "external_id"], true),
     ("item", &["attendee"], false),
-    ("item", &["product"], false),
+    ("item", &["product", "settles_at"], false),
+    ("item", &["decision"], false),
     ("item", &["programme", "external_product"], false),
     ("payment", &["source", "order_external_id", "external_id"], true),
     ("reversal", &["source", "order_external_id", "external_id"], true),
     ("assignment", &["item"], false),
     ("decision", &["item", "version"], true),
+    ("decision_touch", &["touch"], false),
 ];
 
 #[rustfmt::skip]
-fn tables() -> Vec<TableCreateStatement> {
+#[expect(clippy::too_many_lines, reason = "a list")]
+fn tables(backend: DbBackend) -> Vec<TableCreateStatement> {
     use Type::{Bool, Bytes, Int, Int64, Sequence, Text, Uuid};
     const NULL: bool = true;
     const SET: bool = false;
+    let table = |name, columns, key| table(backend, name, columns, key);
     vec![
         table("programme", &[
             ("id", Text, SET),
@@ -217,6 +232,10 @@ fn tables() -> Vec<TableCreateStatement> {
             ("created_at", Int64, SET),
             ("erased_at", Int64, NULL),
         ], &["id"]),
+        table("attendee_request", &[
+            ("attendee", Uuid, SET),
+            ("request", Text, SET),
+        ], &["attendee", "request"]),
         table("attendee_email", &[
             ("webinar", Text, SET),
             ("hash", Bytes, SET),

@@ -1,0 +1,18 @@
+//! The registry through its gRPC services, on a real database: a `SQLite` file, or, where the environment variable
+//! `TAGALONG_TEST_POSTGRES` holds a server's URL, a fresh database there.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are not seen as tests")]
+
+mod attendees;
+mod bad_input;
+mod catalogue;
+mod clicks;
+mod concurrency;
+mod database;
+mod feed;
+mod inheritance;
+mod messages;
+mod order_independence;
+mod removal;
+mod sales;
+mod settling;
+mod world;

@@ -1,0 +1,18 @@
+//! Black-box tests: the real binaries, seen only from outside.
+//!
+//! * `support`: builds, starts, kills and asks them
+//! * `rules`: the rules that always hold, each on one process and on three
+//! * `restart`, `crash`: what is left after a kill
+//! * `cli`: the command line
+//! * `bad_input`: whatever visitors send
+//! * `other_languages`: clients that are not ours
+#![allow(clippy::unwrap_used, reason = "helpers of tests are not seen as tests")]
+#![allow(clippy::panic, reason = "helpers of tests are not seen as tests")]
+
+mod bad_input;
+mod cli;
+mod crash;
+mod other_languages;
+mod restart;
+mod rules;
+mod support;
