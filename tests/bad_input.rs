@@ -113,7 +113,7 @@ fn a_table_of_bad_requests() {
         assert!(answer.len() < 1000, "{target}: {answer}");
         assert!(!answer.contains("set-cookie"), "{target}: {answer}");
     }
-    let many = (0..200).map(|n| format!("x-{n}: y\r\n")).collect::<String>();
+    let many = "x: y\r\n".repeat(200);
     for (what, request) in [
         (
             "a target over the limit",

@@ -251,7 +251,7 @@ async fn check(system: &System, done: &[Done]) {
     }
 }
 
-/// What SQLite itself finds in a database after a crash.
+/// What `SQLite` itself finds in a database after a crash.
 fn intact(path: &Path) {
     let database = rusqlite::Connection::open(path).unwrap();
     let result: String =

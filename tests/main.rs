@@ -6,8 +6,13 @@
 //! * `cli`: the command line
 //! * `bad_input`: whatever visitors send
 //! * `other_languages`: clients that are not ours
-#![allow(clippy::unwrap_used, reason = "helpers of tests are not seen as tests")]
-#![allow(clippy::panic, reason = "helpers of tests are not seen as tests")]
+#![allow(
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "helpers of tests are not seen as tests"
+)]
 
 mod bad_input;
 mod cli;

@@ -4,16 +4,16 @@ use super::{command, failed, succeeded};
 use crate::support::binary;
 
 /// All commands below these words, themselves included.
-fn commands(words: Vec<String>) -> Vec<Vec<String>> {
-    let mut all = vec![words.clone()];
-    let help = help(&words);
+fn commands(words: &[String]) -> Vec<Vec<String>> {
+    let mut all = vec![words.to_owned()];
+    let help = help(words);
     let Some((_, listed)) = help.split_once("\nCommands:\n") else { return all };
     for line in listed.lines().take_while(|line| line.starts_with("  ")) {
         // What is indented further goes on explaining.
         let name = line.strip_prefix("  ").filter(|line| !line.starts_with(' '));
         let name = name.and_then(|line| line.split_whitespace().next());
         if let Some(name) = name.filter(|name| *name != "help") {
-            all.extend(commands([&words[..], &[name.to_owned()]].concat()));
+            all.extend(commands(&[words, &[name.to_owned()]].concat()));
         }
     }
     all
@@ -26,7 +26,7 @@ fn help(words: &[String]) -> String {
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    let all = commands(Vec::new());
+    let all = commands(&[]);
     assert!(all.len() > 40, "{all:?}");
     for words in &all {
         let help = help(words);

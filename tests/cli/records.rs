@@ -15,111 +15,8 @@ async fn a_campaign_is_made_listed_shown_and_changed() {
     for composition in [Composition::AllInOne, Composition::Separate] {
         let mut system = System::start(composition).await;
         let cli = Cli::of(&mut system);
-        let made = cli.json(&[
-            "programme",
-            "create",
-            "copecart",
-            "--platform",
-            "copecart",
-            "--title",
-            "CopeCart",
-        ]);
-        assert_eq!((&made["id"], &made["title"]), (&"copecart".into(), &"CopeCart".into()));
-        let changed = cli.json(&["programme", "update", "copecart", "--title", "Another"]);
-        assert_eq!(
-            (&changed["title"], &changed["platform"]),
-            (&"Another".into(), &"copecart".into())
-        );
-        assert_eq!(cli.json(&["programme", "show", "copecart"]), changed);
-        assert_eq!(cli.lines(&["programme", "list", "--json"]), [changed]);
-
-        for id in ["max", "anna", "ads"] {
-            cli.json(&[
-                "affiliate",
-                "create",
-                "copecart",
-                id,
-                "--title",
-                id,
-                "--coupon",
-                &id.to_uppercase(),
-            ]);
-        }
-        let changed = cli.json(&["affiliate", "update", "copecart", "max", "--confirmed"]);
-        assert_eq!((&changed["confirmed"], &changed["title"]), (&true.into(), &"max".into()));
-        assert_eq!(changed["couponCodes"], serde_json::json!(["MAX"]));
-        let changed = cli.json(&["affiliate", "update", "copecart", "max", "--confirmed", "false"]);
-        assert_eq!(changed["confirmed"], false);
-        assert_eq!(cli.json(&["affiliate", "show", "copecart", "max"]), changed);
-        cli.json(&["affiliate", "suspend", "copecart", "ads", "--reason", "a test"]);
-        assert!(
-            cli.refused(&["affiliate", "suspend", "copecart", "ads", "--reason", "again"])
-                .contains("suspended")
-        );
-        assert!(cli.text(&["affiliate", "list"]).contains("suspended"));
-        let reinstated = cli.json(&["affiliate", "reinstate", "copecart", "ads"]);
-        assert!(reinstated["suspensions"][0]["endsAt"].is_string(), "{reinstated}");
-        let listed = cli.lines(&["affiliate", "list", "--programme", "copecart", "--json"]);
-        assert_eq!(ids(&listed), ["ads", "anna", "max"]);
-        assert_eq!(
-            ids(&cli.lines(&["affiliate", "list", "--limit", "2", "--json"])),
-            ["ads", "anna"]
-        );
-        assert_eq!(
-            ids(&cli.lines(&["affiliate", "list", "--limit", "0", "--json"])),
-            ["ads", "anna", "max"]
-        );
-
-        let checkout = "https://checkout.example/course?a={affiliate}&r={reference}";
-        let made = cli.json(&[
-            "product",
-            "create",
-            "course",
-            "--programme",
-            "copecart",
-            "--checkout",
-            checkout,
-            "--external-id",
-            "ext-1",
-            "--window-days",
-            "30",
-        ]);
-        assert_eq!(made["checkout"]["withAffiliate"], checkout);
-        let page = "https://pages.example/?a={affiliate}";
-        let changed = cli.json(&[
-            "product",
-            "update",
-            "course",
-            "--sales-page",
-            page,
-            "--model",
-            "first",
-            "--cookie",
-            "never",
-        ]);
-        assert_eq!(changed["checkout"], made["checkout"], "what is not given stays");
-        assert_eq!(changed["policy"]["window"], made["policy"]["window"]);
-        assert_eq!(changed["policy"]["model"], "TOUCH_MODEL_FIRST");
-        assert_eq!(changed["salesPage"]["withAffiliate"], page);
-        assert_eq!(cli.json(&["product", "show", "course"]), changed);
-        assert_eq!(cli.lines(&["product", "list", "--json"]), [changed]);
-        assert!(cli.text(&["product", "list"]).contains(page));
-
-        cli.json(&["webinar", "create", "launch", "--offers", "course", "--title", "Launch"]);
-        let changed = cli.json(&[
-            "webinar",
-            "update",
-            "launch",
-            "--promotes",
-            "course",
-            "--ends",
-            "2030-12-31T23:59:59+01:00",
-        ]);
-        assert_eq!(changed["offersProductIds"], serde_json::json!(["course"]));
-        assert_eq!(changed["campaignEndsAt"], "2030-12-31T22:59:59Z");
-        assert_eq!(cli.json(&["webinar", "show", "launch"]), changed);
-        assert_eq!(cli.lines(&["webinar", "list", "--json"]), [changed]);
-
+        programmes_and_affiliates(&cli);
+        products_and_webinars(&cli);
         // And the redirect lives by it.
         campaign::known(&system.clients(), "course").await;
         let resolved = cli.json(&["links", "resolve", "/course/p/max/?sub1=mail"]);
@@ -127,6 +24,109 @@ async fn a_campaign_is_made_listed_shown_and_changed() {
         let resolved = cli.json(&["links", "resolve", "/nothing/p/max/"]);
         assert_eq!(resolved["status"], 404);
     }
+}
+
+fn programmes_and_affiliates(cli: &Cli) {
+    let made = cli.json(&[
+        "programme",
+        "create",
+        "copecart",
+        "--platform",
+        "copecart",
+        "--title",
+        "CopeCart",
+    ]);
+    assert_eq!((&made["id"], &made["title"]), (&"copecart".into(), &"CopeCart".into()));
+    let changed = cli.json(&["programme", "update", "copecart", "--title", "Another"]);
+    assert_eq!((&changed["title"], &changed["platform"]), (&"Another".into(), &"copecart".into()));
+    assert_eq!(cli.json(&["programme", "show", "copecart"]), changed);
+    assert_eq!(cli.lines(&["programme", "list", "--json"]), [changed]);
+
+    for id in ["max", "anna", "ads"] {
+        cli.json(&[
+            "affiliate",
+            "create",
+            "copecart",
+            id,
+            "--title",
+            id,
+            "--coupon",
+            &id.to_uppercase(),
+        ]);
+    }
+    let changed = cli.json(&["affiliate", "update", "copecart", "max", "--confirmed"]);
+    assert_eq!((&changed["confirmed"], &changed["title"]), (&true.into(), &"max".into()));
+    assert_eq!(changed["couponCodes"], serde_json::json!(["MAX"]));
+    let changed = cli.json(&["affiliate", "update", "copecart", "max", "--confirmed", "false"]);
+    assert_eq!(changed["confirmed"], false);
+    assert_eq!(cli.json(&["affiliate", "show", "copecart", "max"]), changed);
+    cli.json(&["affiliate", "suspend", "copecart", "ads", "--reason", "a test"]);
+    assert!(
+        cli.refused(&["affiliate", "suspend", "copecart", "ads", "--reason", "again"])
+            .contains("suspended")
+    );
+    assert!(cli.text(&["affiliate", "list"]).contains("suspended"));
+    let reinstated = cli.json(&["affiliate", "reinstate", "copecart", "ads"]);
+    assert!(reinstated["suspensions"][0]["endsAt"].is_string(), "{reinstated}");
+    let listed = cli.lines(&["affiliate", "list", "--programme", "copecart", "--json"]);
+    assert_eq!(ids(&listed), ["ads", "anna", "max"]);
+    assert_eq!(ids(&cli.lines(&["affiliate", "list", "--limit", "2", "--json"])), ["ads", "anna"]);
+    assert_eq!(
+        ids(&cli.lines(&["affiliate", "list", "--limit", "0", "--json"])),
+        ["ads", "anna", "max"]
+    );
+}
+
+fn products_and_webinars(cli: &Cli) {
+    let checkout = "https://checkout.example/course?a={affiliate}&r={reference}";
+    let made = cli.json(&[
+        "product",
+        "create",
+        "course",
+        "--programme",
+        "copecart",
+        "--checkout",
+        checkout,
+        "--external-id",
+        "ext-1",
+        "--window-days",
+        "30",
+    ]);
+    assert_eq!(made["checkout"]["withAffiliate"], checkout);
+    let page = "https://pages.example/?a={affiliate}";
+    let changed = cli.json(&[
+        "product",
+        "update",
+        "course",
+        "--sales-page",
+        page,
+        "--model",
+        "first",
+        "--cookie",
+        "never",
+    ]);
+    assert_eq!(changed["checkout"], made["checkout"], "what is not given stays");
+    assert_eq!(changed["policy"]["window"], made["policy"]["window"]);
+    assert_eq!(changed["policy"]["model"], "TOUCH_MODEL_FIRST");
+    assert_eq!(changed["salesPage"]["withAffiliate"], page);
+    assert_eq!(cli.json(&["product", "show", "course"]), changed);
+    assert_eq!(cli.lines(&["product", "list", "--json"]), [changed]);
+    assert!(cli.text(&["product", "list"]).contains(page));
+
+    cli.json(&["webinar", "create", "launch", "--offers", "course", "--title", "Launch"]);
+    let changed = cli.json(&[
+        "webinar",
+        "update",
+        "launch",
+        "--promotes",
+        "course",
+        "--ends",
+        "2030-12-31T23:59:59+01:00",
+    ]);
+    assert_eq!(changed["offersProductIds"], serde_json::json!(["course"]));
+    assert_eq!(changed["campaignEndsAt"], "2030-12-31T22:59:59Z");
+    assert_eq!(cli.json(&["webinar", "show", "launch"]), changed);
+    assert_eq!(cli.lines(&["webinar", "list", "--json"]), [changed]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -119,7 +119,7 @@ pub(super) async fn rule_04_reports_count_once_in_any_order(composition: Composi
     let mut unmapped = campaign::order("unmapped", campaign::email("once@people.example"));
     let item = unmapped.items[0].item.as_mut().unwrap();
     item.product_id = String::new();
-    item.external_product_id = "ext-late".to_owned();
+    "ext-late".clone_into(&mut item.external_product_id);
     let sale = campaign::report(&clients, unmapped).await;
     assert!(sale.decision.is_none_or(|decision| decision.affiliate_id.is_empty()));
     campaign::add_product(&clients, campaign::product("late")).await;
@@ -142,7 +142,7 @@ pub(super) async fn rule_04_reports_count_once_in_any_order(composition: Composi
 }
 
 /// What a decision says, whoever it is about and whenever it was made.
-fn essence(decision: &v1::Decision) -> (String, i32, i32, i32, Vec<(String, i32, i32)>) {
+fn essence(decision: &v1::Decision) -> impl PartialEq + std::fmt::Debug + use<> {
     let touches = decision.touches.iter().map(|considered| {
         let touch = considered.touch.as_ref().unwrap();
         (touch.affiliate_id.clone(), touch.kind, considered.verdict)
@@ -206,7 +206,7 @@ pub(super) async fn rule_07_the_same_evidence_gives_the_same_decision(compositio
         let decision = sale.decision.unwrap();
         assert_eq!(explained.decisions[0].id, decision.id, "newest first");
         for (n, decision) in explained.decisions.iter().enumerate() {
-            assert_eq!(decision.version as usize, explained.decisions.len() - n);
+            assert_eq!(usize::try_from(decision.version).unwrap(), explained.decisions.len() - n);
             assert_eq!(decision.policy_version, 1);
             assert!(!decision.reason.is_empty());
             assert!(decision.touches.iter().all(|t| t.verdict() != Verdict::Unspecified));

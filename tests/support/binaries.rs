@@ -45,7 +45,7 @@ fn build(directory: &Path) {
     };
     let above = directory.parent().unwrap();
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--locked", "--workspace", "--bins", "--profile", profile]);
+    cargo.args(["build", "--quiet", "--workspace", "--bins", "--profile", profile]);
     // With `--target`, another directory is between.
     if [".rustc_info.json", "CACHEDIR.TAG"].iter().any(|mark| above.join(mark).exists()) {
         cargo.arg("--target-dir").arg(above);

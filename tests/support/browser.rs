@@ -27,7 +27,6 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) location: String,
     pub(crate) set_cookie: Option<String>,
-    pub(crate) body: String,
 }
 
 /// A TLS implementation has to be chosen, though nothing here speaks TLS.
@@ -86,8 +85,7 @@ impl Browser {
             let pair = set.split(';').next().unwrap();
             *self.cookie.lock().unwrap() = Some(pair.to_owned());
         }
-        let status = answer.status();
-        Ok(Answer { status, location, set_cookie, body: answer.text().await? })
+        Ok(Answer { status: answer.status(), location, set_cookie })
     }
 }
 

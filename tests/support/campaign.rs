@@ -135,11 +135,13 @@ pub(crate) fn key(id: &str) -> v1::RegistrationKey {
     }
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "that is what messages have")]
 pub(crate) fn by_key(id: &str) -> Option<v1::AttendeeReference> {
     let reference = v1::attendee_reference::Reference::Registration(key(id));
     Some(v1::AttendeeReference { reference: Some(reference) })
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "that is what messages have")]
 pub(crate) fn by_email(email: &str) -> Option<v1::AttendeeReference> {
     let reference = v1::attendee_reference::Reference::Email(v1::AttendeeEmail {
         webinar_id: "launch".to_owned(),

@@ -16,7 +16,7 @@ pub(crate) use clients::Clients;
 pub(crate) use system::{Composition, Options, System};
 
 /// How long anything may take that is waited for. A bound for a machine under load, not an expectation.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Waits until `done` gives something; panics with `what` where it never does.
 pub(crate) async fn until<T>(what: &str, mut done: impl AsyncFnMut() -> Option<T>) -> T {

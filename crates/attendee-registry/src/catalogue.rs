@@ -1,11 +1,13 @@
 //! What operators configure: read from messages, checked as a whole.
 
+use percent_encoding::percent_decode_str;
 use tagalong_attribution::{
     decide::Policy,
     id::{AffiliateId, ProductId, ProgrammeId, WebinarId},
     template::Destination,
 };
 use tagalong_proto::v1;
+use url::Url;
 
 use crate::{
     email::Email,
@@ -204,15 +206,17 @@ fn destination(field: &str, message: &v1::Destination) -> Result<Destination> {
 
 /// Whether a checkout's template leads to the very page of a sales page's template.
 pub(crate) fn same_page(sales_page: &v1::Destination, checkout: &v1::Destination) -> bool {
+    // As browsers compare: neither scheme nor spelling makes another page of it.
     let page = |template: &str| {
-        let end = template.find(['?', '#']).unwrap_or(template.len());
-        template[..end].trim_end_matches('/').to_ascii_lowercase()
+        let url = Url::parse(template).ok()?;
+        let path = percent_decode_str(url.path()).decode_utf8_lossy().into_owned();
+        Some((url.host_str()?.to_owned(), url.port(), path.trim_end_matches('/').to_owned()))
     };
     let pages = |destination: &v1::Destination| {
         [page(&destination.with_affiliate), page(&destination.without_affiliate)]
     };
     let sales_pages = pages(sales_page);
-    pages(checkout).iter().any(|page| !page.is_empty() && sales_pages.contains(page))
+    pages(checkout).iter().any(|page| page.is_some() && sales_pages.contains(page))
 }
 
 /// A webinar as an operator wants it.

@@ -110,12 +110,17 @@ async fn decide_item(
     let product: ProductId = stored_id(&product)?;
     let newest = decisions::newest(db, item).await?;
     let assignment = decisions::newest_assignment(db, item.id).await?;
+    // Handed on from heir to heir, so that nobody has to look for it along a chain of renewals.
+    let inherited_assignment = match &inherited_from {
+        Some(parent) => decisions::newest(db, parent).await?.and_then(|row| row.assignment),
+        None => None,
+    };
     let never_names = catalogue::programme(db, &item.programme).await?.never_names_affiliates;
 
     if let Some(newest) = &newest
         && assignment.is_none()
         && stands(db, item, newest, now).await?
-        && !inherits_assignment(db, inherited_from.as_ref()).await?
+        && inherited_assignment.is_none()
     {
         return compare_again(db, item, newest, never_names, now).await;
     }
@@ -133,7 +138,7 @@ async fn decide_item(
         if let Named::Click(id) = reference.named
             && let Some(click) = clicks::get(db, id).await?
         {
-            clicks::add_touch(db, &click, None, now).await?;
+            clicks::add_touch(db, &click, None, true, now).await?;
             clicks.push(id);
         }
     }
@@ -182,7 +187,7 @@ async fn decide_item(
         credit,
         reason,
         policy_version,
-        assignment: assignment.map(|assignment| assignment.id),
+        assignment: assignment.map(|assignment| assignment.id).or(inherited_assignment),
     };
     decisions::store(db, item, newest, outcome, now).await
 }
@@ -203,22 +208,6 @@ async fn stands(
         None => None,
     };
     Ok(attendee.is_some_and(|attendee| attendee.erased_at.is_some()))
-}
-
-/// Whether an item that is inherited from was assigned by hand, or inherits from one that was.
-async fn inherits_assignment(
-    db: &impl ConnectionTrait,
-    inherited_from: Option<&item::Model>,
-) -> Result<bool> {
-    let mut ancestor = inherited_from.cloned();
-    while let Some(item) = ancestor {
-        if decisions::newest_assignment(db, item.id).await?.is_some() {
-            return Ok(true);
-        }
-        let order = sales::order(db, item.sale_order).await?;
-        ancestor = sales::inherits_from(db, &order, &item).await?;
-    }
-    Ok(false)
 }
 
 /// Compares a decision that stands with the platform's answer; whether the credit changed.

@@ -86,6 +86,10 @@ pub enum What {
     Attendee,
     /// An order's item.
     Sale,
+    /// A payment of an item.
+    Payment,
+    /// A reversal of an item.
+    Reversal,
 }
 
 impl What {
@@ -99,6 +103,8 @@ impl What {
             Self::Webinar => "WEBINAR_NOT_FOUND",
             Self::Attendee => "ATTENDEE_NOT_FOUND",
             Self::Sale => "SALE_NOT_FOUND",
+            Self::Payment => "PAYMENT_NOT_FOUND",
+            Self::Reversal => "REVERSAL_NOT_FOUND",
         }
     }
 }
@@ -112,6 +118,8 @@ impl std::fmt::Display for What {
             Self::Webinar => "webinar",
             Self::Attendee => "attendee",
             Self::Sale => "sale",
+            Self::Payment => "payment",
+            Self::Reversal => "reversal",
         })
     }
 }

@@ -136,6 +136,8 @@ fn exists(what: What) -> &'static str {
         What::Webinar => "WEBINAR_EXISTS",
         What::Attendee => "ATTENDEE_EXISTS",
         What::Sale => "SALE_EXISTS",
+        What::Payment => "PAYMENT_EXISTS",
+        What::Reversal => "REVERSAL_EXISTS",
     }
 }
 

@@ -11,10 +11,10 @@ use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use tagalong_attribution::decide::EmailHash;
-use tagalong_chassis::keys::{read_private, secret, write_private};
+use tagalong_chassis::keys::{TokenKeys, read_private, secret, write_private};
 use uuid::Uuid;
 
-use crate::email::Email;
+use crate::{email::Email, store::Store};
 
 const EMAIL_CONTEXT: &[u8] = b"tagalong email v1";
 const REQUEST_CONTEXT: &[u8] = b"tagalong request v1";
@@ -43,6 +43,28 @@ struct File {
 struct FileKey {
     version: u8,
     secret: String,
+}
+
+/// Reads both key files. They are made where they are missing and the database is empty: where it has records, new keys
+/// would make every mailed link and every address unrecognisable.
+///
+/// # Errors
+/// If a file is missing though there are records, cannot be read or written, or is malformed.
+pub async fn open(
+    store: &Store,
+    data_keys: &Path,
+    token_keys: &Path,
+) -> anyhow::Result<(DataKeys, TokenKeys)> {
+    if !store.is_empty().await? {
+        for path in [data_keys, token_keys] {
+            anyhow::ensure!(
+                path.exists(),
+                "{} is missing, and the database has records that need its keys: restore it from a backup",
+                path.display()
+            );
+        }
+    }
+    Ok((DataKeys::load_or_generate(data_keys)?, TokenKeys::load_or_generate(token_keys)?))
 }
 
 impl DataKeys {

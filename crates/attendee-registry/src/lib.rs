@@ -15,7 +15,6 @@ use tagalong_chassis::{
     clock::Clock,
     config::{DatabaseUrl, LogConfig},
     drain::Drain,
-    keys::TokenKeys,
     process::{Process, announce},
     serve,
 };
@@ -105,11 +104,10 @@ pub async fn run(process: Process<Settings>) -> anyhow::Result<()> {
     let gate = ready.gate("database");
     let admin = tokio::spawn(serve::admin(admin, ready.clone(), metrics, drain.clone()));
 
-    let keys = DataKeys::load_or_generate(&config.data_keys)?;
-    let tokens = TokenKeys::load_or_generate(&config.token_keys)?.ring()?;
     let store =
         Store::connect(config.database.expose()).await.context("the database cannot be opened")?;
-    let service = Service::new(store, keys, tokens, clock, drain.clone());
+    let (keys, tokens) = keys::open(&store, &config.data_keys, &config.token_keys).await?;
+    let service = Service::new(store, keys, tokens.ring()?, clock, drain.clone());
     gate.open();
     serve::grpc(grpc, service.routes(), ready, drain).await?;
     admin.await?;

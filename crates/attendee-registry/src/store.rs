@@ -133,6 +133,14 @@ impl Store {
         self.committed.subscribe()
     }
 
+    /// Whether nothing was ever configured, and so nothing reported.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn is_empty(&self) -> Result<bool> {
+        Ok(catalogue::programmes(self.read(), None, 1).await?.is_empty())
+    }
+
     /// Closes all connections.
     ///
     /// # Errors

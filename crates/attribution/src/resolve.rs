@@ -118,7 +118,8 @@ pub fn resolve(references: &[Reference]) -> Resolution {
     let other = |reference: &&Reference| {
         reference.by != CarriedBy::Email && matches!(reference.named, Named::Attendee { .. })
     };
-    let find = |fits: &dyn Fn(&&Reference) -> bool| ordered.iter().find(|reference| fits(reference));
+    let find =
+        |fits: &dyn Fn(&&Reference) -> bool| ordered.iter().find(|reference| fits(reference));
     let found = find(&offered).or_else(|| find(&click)).or_else(|| find(&other));
     let buyer = found.map_or(Buyer::Unknown, |reference| match reference.named {
         Named::Attendee { id, .. } => Buyer::Attendee(id),

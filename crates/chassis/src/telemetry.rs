@@ -48,7 +48,7 @@ pub enum LogFormat {
 impl Default for LogConfig {
     fn default() -> Self {
         Self {
-            filter: "info,hyper=warn,h2=warn,tower=warn,tonic=warn,sqlx=warn,opentelemetry=warn"
+            filter: "info,hyper=warn,h2=warn,tower=warn,tonic=warn,sqlx=warn,sea_orm_migration=warn,opentelemetry=warn"
                 .to_owned(),
             format: LogFormat::Auto,
         }

@@ -21,7 +21,8 @@ pub(crate) struct Deadline(Instant);
 impl Deadline {
     /// The deadline of a call that has just arrived.
     pub(crate) fn of(metadata: &MetadataMap) -> Self {
-        let timeout = metadata.get("grpc-timeout").and_then(|text| transport::timeout(text.to_str().ok()?));
+        let timeout =
+            metadata.get("grpc-timeout").and_then(|text| transport::timeout(text.to_str().ok()?));
         Self(Instant::now() + timeout.unwrap_or(DEFAULT).min(MAX))
     }
 

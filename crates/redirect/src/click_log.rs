@@ -106,6 +106,10 @@ impl ClickLog {
             next: AtomicI64::new(1),
             shipped: AtomicI64::new(1),
         });
+        // A first drop is an increase only where there was a zero.
+        for reason in ["slow", "queue", "sick", "closed"] {
+            shared.dropped_metric.add(0, &[KeyValue::new("reason", reason)]);
+        }
         let mut store = Store::new(path, clock);
         let status = store.with(|log| Ok(log.status()));
         if let Ok(status) = status {

@@ -20,8 +20,9 @@ pub(crate) struct Link {
 
 /// Reads a path; none where its first segment is no product's ID, as in our own paths, `/-/…`.
 ///
-/// Whatever has `buy` behind an affiliate or a product is a purchase link, however odd the rest: taken for an
-/// affiliate link it would lead a buyer back to the sales page.
+/// Whatever has `buy` somewhere behind a product is a purchase link, however odd the rest: taken for an affiliate link it
+/// would lead a buyer back to the sales page. So is `/{product}/go`, the one link for a whole room, which
+/// knows nobody yet.
 pub(crate) fn parse(path: &str) -> Option<Link> {
     let mut segments = path.strip_prefix('/')?.split('/');
     let product = decode(segments.next()?).parse().ok()?;
@@ -29,6 +30,7 @@ pub(crate) fn parse(path: &str) -> Option<Link> {
         let token = token.map(decode).filter(|token| !token.is_empty()).map(Cow::into_owned);
         Some(Link { product, kind, affiliate, token })
     };
+    let mut segments = segments.skip_while(|segment| segment.is_empty());
     match segments.next() {
         Some(segment) if is(segment, "buy") => {
             let token = segments.next().filter(|token| !token.is_empty());
@@ -36,14 +38,24 @@ pub(crate) fn parse(path: &str) -> Option<Link> {
             link(kind, Err(NoAffiliate::Missing), token)
         }
         Some(segment) if is(segment, "p") => {
-            let affiliate = read_affiliate(segments.next().unwrap_or_default());
-            if segments.any(|segment| is(segment, "buy")) {
+            let segment = segments.next().unwrap_or_default();
+            let affiliate = read_affiliate(segment);
+            let inside = decode(segment).split('/').skip(1).any(|part| is(part, "buy"));
+            if inside || segments.any(|segment| is(segment, "buy")) {
                 link(LinkKind::Purchase, affiliate, segments.next())
             } else {
                 link(LinkKind::Affiliate, affiliate, None)
             }
         }
-        _ => link(LinkKind::Affiliate, Err(NoAffiliate::Missing), None),
+        Some(segment) if is(segment, "go") => {
+            link(LinkKind::Checkout, Err(NoAffiliate::Missing), None)
+        }
+        first => {
+            let mut rest = first.into_iter().chain(segments).map(decode);
+            let buy = rest.any(|segment| segment.split('/').any(|part| is(part, "buy")));
+            let kind = if buy { LinkKind::Checkout } else { LinkKind::Affiliate };
+            link(kind, Err(NoAffiliate::Missing), None)
+        }
     }
 }
 
@@ -97,6 +109,12 @@ mod tests {
             ("/course/buy/", Checkout, Err(Missing), None),
             ("/course/buy/tok", Purchase, Err(Missing), Some("tok")),
             ("/course/buy/tok/", Purchase, Err(Missing), Some("tok")),
+            ("/course//p/max/buy", Purchase, max(), None),
+            ("/course//buy/tok", Purchase, Err(Missing), Some("tok")),
+            ("/course/p/max%2Fbuy", Purchase, Err(Malformed), None),
+            ("/course/p%2Fmax%2Fbuy", Checkout, Err(Missing), None),
+            ("/course/x/buy", Checkout, Err(Missing), None),
+            ("/course/go", Checkout, Err(Missing), None),
             ("/course", Affiliate, Err(Missing), None),
             ("/course/", Affiliate, Err(Missing), None),
             ("/course/p", Affiliate, Err(Missing), None),

@@ -34,11 +34,15 @@ impl<'a> Query<'a> {
         self.first(CONSENT) == Some("1")
     }
 
-    /// `sub1` and so on, up to the last that is set.
+    /// `sub1` and so on, up to the last that is set. One that may be an e-mail address counts as empty: some tools
+    /// merge it into every link, and it belongs neither on our disk nor into another URL.
     pub(crate) fn sub_ids(&self) -> Vec<String> {
         let kept = |value: &str| value.chars().filter(|c| !c.is_control()).take(MAX_SUB).collect();
-        let mut subs: Vec<String> =
-            SUBS.iter().map(|name| self.first(name).map_or_else(String::new, kept)).collect();
+        let mut subs: Vec<String> = SUBS
+            .iter()
+            .map(|name| self.first(name).filter(|sub| !sub.contains('@')))
+            .map(|sub| sub.map_or_else(String::new, kept))
+            .collect();
         let set = subs.iter().rposition(|sub| !sub.is_empty()).map_or(0, |last| last + 1);
         subs.truncate(set);
         subs
@@ -150,6 +154,7 @@ mod tests {
         assert_eq!(subs.pop().unwrap(), "\u{fffd}%zz");
         assert_eq!(subs, ["ab", "", &"ö".repeat(128), ""]);
         assert!(Query::parse("sub1=&sub2=").sub_ids().is_empty());
+        assert_eq!(Query::parse("sub1=jane%40example.com&sub2=mail").sub_ids(), ["", "mail"]);
     }
 
     #[test]

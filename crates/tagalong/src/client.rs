@@ -86,8 +86,10 @@ impl Clients {
 /// A refusal in words for the person at the command line.
 pub(crate) fn explain(status: Status) -> anyhow::Error {
     match status.code() {
-        Code::Unavailable if status::reason(&status).is_none() => anyhow::Error::new(status)
-            .context("Tagalong does not answer; is `tagalong up` running, and --grpc right?"),
+        // The peer's own refusals carry a reason; this one is the connection's.
+        Code::Unavailable if status::reason(&status).is_none() => {
+            anyhow::anyhow!("Tagalong does not answer; is `tagalong up` running, and --grpc right?")
+        }
         Code::Unimplemented => anyhow::anyhow!(
             "this address serves another service: see --grpc, --registry and --link-rendering"
         ),

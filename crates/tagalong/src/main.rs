@@ -86,6 +86,9 @@ fn main() -> ExitCode {
     // A stream nobody reads any more must not hold up the exit.
     runtime.shutdown_background();
     done.unwrap_or_else(|error| {
+        if output::is_closed(&error) {
+            return ExitCode::SUCCESS;
+        }
         output::complain(&error);
         ExitCode::FAILURE
     })

@@ -25,6 +25,12 @@ pub(crate) fn complain(error: &anyhow::Error) {
     let _ = writeln!(io::stderr().lock(), "tagalong: {error:#}");
 }
 
+/// Whether the reader of standard output has gone, as `head` does when it has enough.
+pub(crate) fn is_closed(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<io::Error>();
+    io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
 /// Prints a note for people on standard error, so that standard output stays clean.
 pub(crate) fn note(text: impl AsRef<str>) {
     let _ = writeln!(io::stderr().lock(), "{}", text.as_ref());

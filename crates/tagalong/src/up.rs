@@ -8,10 +8,9 @@ use std::{
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
-use tagalong_attendee_registry::{keys::DataKeys, store::Store};
+use tagalong_attendee_registry::{keys, store::Store};
 use tagalong_chassis::{
     config::{self, LogConfig},
-    keys::TokenKeys,
     process::{self, Flags, Process, announce},
     serve, transport,
 };
@@ -164,11 +163,12 @@ impl All {
         let grpc = serve::listen(&config.redirect.grpc).await?;
         let admin = serve::listen(&config.redirect.admin).await?;
 
-        let tokens = TokenKeys::load_or_generate(&config.attendee_registry.token_keys)?.ring()?;
-        let keys = DataKeys::load_or_generate(&config.attendee_registry.data_keys)?;
-        let store = Store::connect(config.attendee_registry.database.expose())
+        let registry = &config.attendee_registry;
+        let store = Store::connect(registry.database.expose())
             .await
             .context("the registry's database cannot be opened")?;
+        let (keys, tokens) = keys::open(&store, &registry.data_keys, &registry.token_keys).await?;
+        let tokens = tokens.ring()?;
         let registry = tagalong_attendee_registry::Service::new(
             store,
             keys,

@@ -102,7 +102,7 @@ impl AttendeeService for Registry {
                 Reference::read("attendee", request.into_inner().attendee, &self.tokens)?;
             let transaction = self.store.begin().await?;
             let row = attendees::get(&transaction, &self.keys, &reference).await?;
-            let row = attendees::erase(&transaction, row, self.now()).await?;
+            let row = attendees::erase(&transaction, &self.keys, row, self.now()).await?;
             let attendee = attendees::message(&transaction, row).await?;
             self.store.commit(transaction).await?;
             Ok(v1::EraseAttendeeResponse { attendee: Some(attendee) })

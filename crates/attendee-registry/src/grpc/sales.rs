@@ -269,6 +269,8 @@ async fn preview_all(
         let page = attendees::list(db, Some(webinar.as_str()), after, ATTENDEES).await?;
         let Some(last) = page.last() else { return Ok(()) };
         after = Some(last.id);
+        let page: Vec<_> =
+            page.into_iter().filter(|attendee| attendee.erased_at.is_none()).collect();
         let ids: Vec<Uuid> = page.iter().map(|attendee| attendee.id).collect();
         let mut registrations = attendees::newest_registrations(db, &ids).await?;
         for previewed in preview.decide(db, &page).await? {

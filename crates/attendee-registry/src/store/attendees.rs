@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _,
     IntoActiveModel as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, Set,
@@ -44,6 +45,12 @@ pub(crate) async fn register(
     let registered_at = new.registered_at.unwrap_or(now).min(now);
 
     let known = by_key(db, &new.key).await?;
+    if known.is_none()
+        && let Some(erased) = by_key(db, &erased_key(keys, &new.key)).await?
+    {
+        // A tool's retry does not bring back whom we forgot.
+        return Ok(Registered { attendee: erased.attendee, repeated: true });
+    }
     let attendee = match &known {
         Some(known) => Some(stored(db, known.attendee).await?),
         None => match &new.email {
@@ -58,17 +65,20 @@ pub(crate) async fn register(
                 format!("names a registration for webinar {}", attendee.webinar),
             ));
         }
-        Some(attendee) => attendee,
-        None => insert(db, &webinar.id, webinar.test, now).await?,
+        Some(attendee) => (attendee, false),
+        None => (insert(db, &webinar.id, webinar.test, now).await?, true),
     };
+    let (attendee, fresh) = attendee;
     let id = attendee.id;
     let test = attendee.test;
-    let mut news = remember(db, keys, attendee.clone(), new, now).await?;
+    // Anybody could give somebody else's address to an attendee of their own.
+    let email = new.email.as_ref().filter(|_| new.verified || fresh);
+    let mut news = remember(db, keys, attendee.clone(), email, new, now).await?;
     let repeated = known.is_some();
 
     let registration = if let Some(known) = known {
-        let (registration, verified) = verify(db, known, new, registered_at).await?;
-        news |= verified;
+        let (registration, completed) = complete(db, known, new, registered_at).await?;
+        news |= completed;
         registration
     } else {
         news = true;
@@ -81,7 +91,10 @@ pub(crate) async fn register(
             db,
             touch::Model {
                 id: Uuid::now_v7(),
-                origin: format!("registration:{}:{programme}:{affiliate}", registration.id),
+                origin: format!(
+                    "registration:{}:{programme}:{affiliate}:{}",
+                    registration.id, new.session
+                ),
                 attendee: Some(id),
                 sale_order: None,
                 click: None,
@@ -101,7 +114,7 @@ pub(crate) async fn register(
         .await?;
     }
     if let Some(click) = new.click {
-        news |= clicks::claim(db, click, id, now).await?;
+        news |= clicks::claim(db, click, id, new.verified, now).await?;
     }
 
     if news {
@@ -110,13 +123,19 @@ pub(crate) async fn register(
     Ok(Registered { attendee: id, repeated })
 }
 
-/// Lets a verified report replace what anybody could have posted; whether it did.
-async fn verify(
+/// Lets a verified report replace what anybody could have posted, and of two times the earlier one count, whichever came
+/// first; whether that changed anything.
+async fn complete(
     db: &impl ConnectionTrait,
     known: registration::Model,
     new: &Registration,
     registered_at: i64,
 ) -> Result<(registration::Model, bool)> {
+    if known.verified == new.verified && registered_at < known.registered_at {
+        let mut row = known.into_active_model();
+        row.registered_at = Set(registered_at);
+        return Ok((row.update(db).await?, true));
+    }
     if known.verified || !new.verified {
         return Ok((known, false));
     }
@@ -182,6 +201,7 @@ async fn remember(
     db: &impl ConnectionTrait,
     keys: &DataKeys,
     attendee: attendee::Model,
+    email: Option<&Email>,
     new: &Registration,
     now: i64,
 ) -> Result<bool> {
@@ -190,7 +210,7 @@ async fn remember(
     let unknown = attendee.known_since.is_none();
     let mut row = attendee.into_active_model();
     let mut added = false;
-    if let Some(email) = &new.email {
+    if let Some(email) = email {
         // An address belongs to one attendee of a webinar. Where it is another's, this report's key still
         // names its own attendee.
         let owner = by_email(db, keys, &webinar, email).await?;
@@ -240,7 +260,8 @@ async fn insert(
     Ok(row)
 }
 
-/// Stores a touch where its origin is new, or verifies the one there is; whether that changed anything.
+/// Stores a touch where its origin is new. Where it is not, a verified report replaces an unverified one, and of two times
+/// the earlier one counts, whichever came first. Whether that changed anything.
 pub(crate) async fn add_touch(
     db: &impl ConnectionTrait,
     new: touch::Model,
@@ -249,11 +270,13 @@ pub(crate) async fn add_touch(
 ) -> Result<bool> {
     let known = touch::Entity::find().filter(touch::Column::Origin.eq(&new.origin)).one(db).await?;
     if let Some(known) = known {
-        if known.verified || !new.verified {
+        let replaces = new.verified && !known.verified;
+        let earlier = new.verified == known.verified && new.occurred_at < known.occurred_at;
+        if !replaces && !earlier {
             return Ok(false);
         }
         let mut row = known.into_active_model();
-        row.verified = Set(true);
+        row.verified = Set(new.verified);
         row.occurred_at = Set(new.occurred_at);
         row.session = Set(new.session);
         row.update(db).await?;
@@ -459,10 +482,24 @@ pub(crate) fn touch_message(row: touch::Model) -> v1::Touch {
     }
 }
 
+/// The source of erased registrations.
+const ERASED: &str = "erased";
+
+/// What is left of a registration's key when its attendee is erased: enough to recognise the tool's retry.
+fn erased_key(keys: &DataKeys, key: &v1::RegistrationKey) -> v1::RegistrationKey {
+    let fingerprint = keys.fingerprint("erased registration", &prost::Message::encode_to_vec(key));
+    v1::RegistrationKey {
+        source: ERASED.to_owned(),
+        external_webinar_id: String::new(),
+        external_id: URL_SAFE_NO_PAD.encode(fingerprint),
+    }
+}
+
 /// Erases what identifies a person: addresses, the tool's IDs, what reports and orders said of them. What was decided
 /// stays.
 pub(crate) async fn erase(
     db: &impl ConnectionTrait,
+    keys: &DataKeys,
     attendee: attendee::Model,
     now: i64,
 ) -> Result<attendee::Model> {
@@ -480,10 +517,14 @@ pub(crate) async fn erase(
     let rows =
         registration::Entity::find().filter(registration::Column::Attendee.eq(id)).all(db).await?;
     for row in rows {
+        if row.source == ERASED {
+            continue;
+        }
+        let key = erased_key(keys, &registration_key(row.clone()));
         let mut row = row.into_active_model();
-        row.source = Set("erased".to_owned());
-        row.external_webinar = Set(String::new());
-        row.external_id = Set(Uuid::now_v7().to_string());
+        row.source = Set(key.source);
+        row.external_webinar = Set(key.external_webinar_id);
+        row.external_id = Set(key.external_id);
         row.update(db).await?;
     }
     let first_time = attendee.erased_at.is_none();

@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait, EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _, sea_query::OnConflict,
+    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _,
+    IntoActiveModel as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    sea_query::OnConflict,
 };
 use tagalong_proto::v1;
 use uuid::Uuid;
@@ -110,10 +111,11 @@ async fn with_programmes(
 async fn connect(db: &impl ConnectionTrait, clicks: &[click::Model], now: i64) -> Result<()> {
     let mut touched: Vec<Uuid> = Vec::new();
     for click in clicks {
-        // A valid token opened in a browser whose cookie names an earlier click: both are one person's.
+        // A person opened a valid token in a browser whose cookie names an earlier click: both are that person's.
         if let (Some(attendee), Some(earlier)) = (click.attendee, click.cookie_click)
+            && click.class == i32::from(v1::ClickClass::Human)
             && attendees::find(db, attendee).await?.is_some_and(|row| row.erased_at.is_none())
-            && claim(db, earlier, attendee, now).await?
+            && claim(db, earlier, attendee, true, now).await?
         {
             touched.push(attendee);
         }
@@ -126,7 +128,7 @@ async fn connect(db: &impl ConnectionTrait, clicks: &[click::Model], now: i64) -
             .await?;
         for claim in claims {
             if let Some(click) = clicks.iter().find(|click| click.id == claim.click)
-                && add_touch(db, click, Some(claim.attendee), now).await?
+                && add_touch(db, click, Some(claim.attendee), claim.verified, now).await?
             {
                 touched.push(claim.attendee);
             }
@@ -141,20 +143,27 @@ async fn connect(db: &impl ConnectionTrait, clicks: &[click::Model], now: i64) -
     Ok(())
 }
 
-/// Says that an attendee made a click, which may not have arrived yet; whether that is new.
+/// Says that an attendee made a click, which may not have arrived yet; whether that is new. The touch is as verified as
+/// this is: the click itself is ours, but not whose it is.
 pub(crate) async fn claim(
     db: &impl ConnectionTrait,
     click_id: Uuid,
     attendee: Uuid,
+    verified: bool,
     now: i64,
 ) -> Result<bool> {
-    if click_claim::Entity::find_by_id((click_id, attendee)).one(db).await?.is_some() {
-        return Ok(false);
+    let row = click_claim::Model { click: click_id, attendee, verified };
+    match click_claim::Entity::find_by_id((click_id, attendee)).one(db).await? {
+        Some(known) if known.verified || !verified => return Ok(false),
+        Some(_) => {
+            row.into_active_model().reset_all().update(db).await?;
+        }
+        None => {
+            click_claim::Entity::insert(row.into_active_model()).exec_without_returning(db).await?;
+        }
     }
-    let row = click_claim::Model { click: click_id, attendee };
-    click_claim::Entity::insert(row.into_active_model()).exec_without_returning(db).await?;
     if let Some(click) = get(db, click_id).await? {
-        add_touch(db, &click, Some(attendee), now).await?;
+        add_touch(db, &click, Some(attendee), verified, now).await?;
     }
     Ok(true)
 }
@@ -165,6 +174,7 @@ pub(crate) async fn add_touch(
     db: &impl ConnectionTrait,
     click: &click::Model,
     attendee: Option<Uuid>,
+    verified: bool,
     now: i64,
 ) -> Result<bool> {
     let (Some(affiliate), None) = (&click.affiliate, click.attendee) else { return Ok(false) };
@@ -192,7 +202,7 @@ pub(crate) async fn add_touch(
         session: String::new(),
         occurred_at: click.occurred_at,
         received_at: now,
-        verified: true,
+        verified,
     };
     attendees::add_touch(db, touch, click.test, now).await
 }
@@ -201,10 +211,13 @@ pub(crate) async fn get(db: &impl ConnectionTrait, id: Uuid) -> Result<Option<cl
     Ok(click::Entity::find_by_id(id).one(db).await?)
 }
 
-/// The attendees said to have made a click.
+/// The attendees verifiably said to have made a click.
 pub(crate) async fn claimants(db: &impl ConnectionTrait, click: Uuid) -> Result<Vec<Uuid>> {
-    let rows =
-        click_claim::Entity::find().filter(click_claim::Column::Click.eq(click)).all(db).await?;
+    let rows = click_claim::Entity::find()
+        .filter(click_claim::Column::Click.eq(click))
+        .filter(click_claim::Column::Verified.eq(true))
+        .all(db)
+        .await?;
     Ok(rows.into_iter().map(|row| row.attendee).collect())
 }
 

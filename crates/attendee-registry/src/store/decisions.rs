@@ -38,6 +38,7 @@ pub(crate) struct Outcome {
     pub(crate) credit: Credit,
     pub(crate) reason: String,
     pub(crate) policy_version: i64,
+    /// The item's own, or that of the item it inherits from.
     pub(crate) assignment: Option<Uuid>,
 }
 
@@ -201,6 +202,8 @@ pub(crate) async fn store(
     let Outcome { decision, resolution, credit, reason, policy_version, assignment } = outcome;
     let credited = decision.affiliate.is_some();
     let (basis, inherited_from) = basis_message(decision.basis);
+    // What an operator assigned was carried by nothing.
+    let carried = resolution.carried_by.filter(|_| decision.basis != Basis::Assigned);
     let row = decision::Model {
         id: Uuid::now_v7(),
         item: item.id,
@@ -209,7 +212,7 @@ pub(crate) async fn store(
         affiliate: decision.affiliate.as_ref().map(ToString::to_string),
         basis: basis.into(),
         credit: credit_message(credit).into(),
-        carried_by: carried_by(credited, resolution.carried_by, credit).into(),
+        carried_by: carried_by(credited, carried, credit).into(),
         attendee: match resolution.buyer {
             Buyer::Attendee(id) => Some(id),
             Buyer::Click(_) | Buyer::Unknown => None,

@@ -245,6 +245,8 @@ table!(
     click: Uuid,
     #[sea_orm(primary_key, auto_increment = false)]
     attendee: Uuid,
+    // Said by somebody who proved who they are.
+    verified: bool,
 });
 
 table!(sale_order, "sale_order", {

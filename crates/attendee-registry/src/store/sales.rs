@@ -61,7 +61,9 @@ pub(crate) async fn report(
         Some(known) => complete(db, known, new).await?,
         None => (insert(db, new, new.test || programme.test, now).await?, true),
     };
-    if let Some(email) = &new.buyer.email {
+    if let Some(email) = &new.buyer.email
+        && !find::is_erased(db, order.id).await?
+    {
         news |= add_email(db, order.id, keys.email_hashes(email)).await?;
     }
     for (n, item) in new.items.iter().enumerate() {
@@ -105,34 +107,40 @@ async fn insert(
     Ok(row)
 }
 
-/// Adds what a later report of the same order knows more; whether it did.
+/// Adds what a later report of the same order knows more; whether it did. Where two reports contradict each other, content
+/// decides and not arrival: the earlier time, the smaller ID.
 async fn complete(
     db: &impl ConnectionTrait,
     known: sale_order::Model,
     new: &Order,
 ) -> Result<(sale_order::Model, bool)> {
-    let mut row = known.clone().into_active_model();
-    if known.token_attendee.is_none() && new.buyer.token_attendee.is_some() {
-        row.token_attendee = Set(new.buyer.token_attendee);
+    let key = registration_key(&known).into_iter().chain(new.buyer.registration.clone());
+    let key = key.min_by(|a, b| parts(a).cmp(&parts(b)));
+    let row = sale_order::Model {
+        parent_external_id: smaller(&known.parent_external_id, &new.parent),
+        sold_at: new.ordered_at.map_or(known.sold_at, |at| at.min(known.sold_at)),
+        token_attendee: smaller(&known.token_attendee, &new.buyer.token_attendee),
+        token_invalid: known.token_invalid || new.buyer.token_invalid,
+        click: smaller(&known.click, &new.buyer.click),
+        registration_source: key.as_ref().map(|key| key.source.clone()),
+        registration_external_webinar: key.as_ref().map(|key| key.external_webinar_id.clone()),
+        registration_external_id: key.map(|key| key.external_id),
+        coupon: smaller(&known.coupon, &new.buyer.coupon),
+        ..known.clone()
+    };
+    if row == known {
+        return Ok((known, false));
     }
-    if known.token_attendee.is_none() && new.buyer.token_invalid && !known.token_invalid {
-        row.token_invalid = Set(true);
-    }
-    if known.click.is_none() && new.buyer.click.is_some() {
-        row.click = Set(new.buyer.click);
-    }
-    if known.parent_external_id.is_none() && new.parent.is_some() {
-        row.parent_external_id = Set(new.parent.clone());
-    }
-    if known.coupon.is_none() && new.buyer.coupon.is_some() {
-        row.coupon = Set(new.buyer.coupon.clone());
-    }
-    if let (None, Some(key)) = (&known.registration_external_id, &new.buyer.registration) {
-        row.registration_source = Set(Some(key.source.clone()));
-        row.registration_external_webinar = Set(Some(key.external_webinar_id.clone()));
-        row.registration_external_id = Set(Some(key.external_id.clone()));
-    }
-    if row.is_changed() { Ok((row.update(db).await?, true)) } else { Ok((known, false)) }
+    Ok((row.into_active_model().reset_all().update(db).await?, true))
+}
+
+fn parts(key: &v1::RegistrationKey) -> [&str; 3] {
+    [&key.source, &key.external_webinar_id, &key.external_id]
+}
+
+/// The smaller of two values, as far as they are known.
+fn smaller<T: Ord + Clone>(known: &Option<T>, new: &Option<T>) -> Option<T> {
+    known.iter().chain(new).min().cloned()
 }
 
 /// Adds an address, by its hashes; whether it was new.
@@ -157,7 +165,13 @@ async fn put_item(
 ) -> Result<bool> {
     let product = match &new.product {
         Some(id) => {
-            let row = catalogue::product(db, id.as_str()).await?;
+            let row = match catalogue::product(db, id.as_str()).await {
+                Err(Error::NotFound { .. }) => {
+                    let field = format!("items[{n}].item.product_id");
+                    return Err(Error::invalid(field, format!("there is no product {id}")));
+                }
+                found => found?,
+            };
             if row.programme != order.programme {
                 return Err(Error::invalid(
                     format!("items[{n}].item.product_id"),
@@ -237,7 +251,13 @@ async fn complete_item(
     now: i64,
 ) -> Result<(item::Model, bool)> {
     let mut row = known.clone().into_active_model();
-    if known.platform_affiliate.is_none() && new.platform_affiliate.is_some() {
+    // A platform that names an affiliate knows more than one that named nobody, or said nothing.
+    let nobody = known.platform_affiliate.as_deref().is_none_or(str::is_empty);
+    let says_more = match &new.platform_affiliate {
+        Some(affiliate) => nobody && known.platform_affiliate.as_ref() != Some(affiliate),
+        None => false,
+    };
+    if says_more {
         row.platform_affiliate = Set(new.platform_affiliate.clone());
     }
     if known.price.is_none() && new.price.is_some() {
@@ -302,7 +322,12 @@ pub(crate) async fn add_coupon_touch(
 ) -> Result<()> {
     let Some(code) = &order.coupon else { return Ok(()) };
     let known = touch::Entity::find().filter(touch::Column::SaleOrder.eq(order.id)).one(db).await?;
-    if known.is_some() {
+    if let Some(known) = known {
+        if known.occurred_at != order.sold_at {
+            let mut row = known.into_active_model();
+            row.occurred_at = Set(order.sold_at);
+            row.update(db).await?;
+        }
         return Ok(());
     }
     let Some(affiliate) = catalogue::coupon_owner(db, &order.programme, code).await? else {

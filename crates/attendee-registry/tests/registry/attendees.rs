@@ -65,7 +65,7 @@ async fn one_person_in_two_webinars_is_two_attendees() {
 }
 
 #[tokio::test]
-async fn a_verified_report_replaces_what_anybody_could_have_posted() {
+async fn a_verified_report_outranks_what_anybody_could_have_posted() {
     let world = World::new().await;
     let mut form = registration("1", "jane@example.com", "max");
     form.unverified = true;
@@ -79,8 +79,8 @@ async fn a_verified_report_replaces_what_anybody_could_have_posted() {
     assert!(hooked.repeated);
     let hooked = hooked.attendee.unwrap();
     let [registration] = &hooked.registrations[..] else { panic!() };
-    let [touch] = &hooked.touches[..] else { panic!() };
-    assert!(registration.verified && touch.verified);
+    let [posted, touch] = &hooked.touches[..] else { panic!() };
+    assert!(registration.verified && touch.verified && !posted.verified);
     assert_eq!(
         (registration.session_id.as_str(), touch.session_id.as_str(), touch.occurred_at),
         ("monday", "monday", Some(time(0)))
@@ -217,7 +217,14 @@ async fn an_erased_person_is_unknown_and_their_sale_still_explained() {
         assert_eq!(decision.affiliate_id, affiliate, "{order}: {}", decision.reason);
         assert!(!decision.touches.is_empty());
     }
-    // Who comes back is somebody new.
+    // A tool's or a checkout's retry does not bring back whom we forgot.
+    let dump = world.dump().await;
+    let mut request = v1::RegisterAttendeeRequest { request_id: String::new(), ..request };
+    let retried = world.register(request.clone()).await.unwrap();
+    assert!(retried.repeated && retried.attendee.unwrap().id == jane.id);
+    assert_eq!(world.dump().await, dump);
+    // Who registers anew is somebody new.
+    request.key = Some(registration_key("anew"));
     assert_ne!(world.registered(request).await.id, jane.id);
 }
 
@@ -288,4 +295,33 @@ async fn people_and_orders_meet_across_a_change_of_keys() {
     assert_eq!(world.credited("early").await, "eva");
     let again = world.order(order("early", with_email("bob@example.com"))).await.unwrap();
     assert!(again.repeated);
+}
+
+#[tokio::test]
+async fn an_unverified_report_takes_nobody_over() {
+    let world = World::new().await;
+    // An attacker's own attendee is given a victim's address by a form anybody can post.
+    let mallory = world.registered(registration("m", "mallory@example.com", "evil")).await;
+    for email in ["mallory@example.com", "jane@example.com"] {
+        let mut form = registration("form", email, "evil");
+        form.unverified = true;
+        world.registered(form).await;
+    }
+    let jane = world.registered(registration("1", "jane@example.com", "max")).await;
+    assert_ne!(jane.id, mallory.id);
+}
+
+#[tokio::test]
+async fn a_click_that_a_form_claims_is_as_unverified_as_the_form() {
+    let world = World::new().await;
+    world.record(1, vec![click(1, "ticket", "evil", 0)]).await.unwrap();
+    let jane = world.registered(registration("1", "jane@example.com", "")).await;
+    world.at(MINUTE);
+    let mut form = registration("form", "jane@example.com", "");
+    (form.unverified, form.click_id) = (true, click_id(1));
+    let touched = world.registered(form).await;
+    assert_eq!(touched.id, jane.id);
+    assert!(!touched.touches[0].verified);
+    world.sold(order("o1", with_token(world.token(&jane)))).await;
+    assert_eq!(world.credited("o1").await, "");
 }

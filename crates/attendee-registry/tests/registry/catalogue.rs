@@ -50,7 +50,7 @@ async fn what_is_created_can_be_read_changed_and_listed() {
 
     let course = v1::GetProductRequest { id: id("course") };
     let mut course = api.get_product(course).await.unwrap().into_inner().product.unwrap();
-    let policy = course.policy.clone().unwrap();
+    let policy = course.policy.unwrap();
     assert_eq!((policy.version, policy.window.unwrap().seconds), (1, 90 * 24 * 3600));
     assert_eq!(course.cookie_policy(), v1::CookiePolicy::OnConsent);
     course.policy.as_mut().unwrap().set_model(v1::TouchModel::First);
@@ -61,7 +61,7 @@ async fn what_is_created_can_be_read_changed_and_listed() {
     });
     let changed = world.change_product(course.clone()).await.unwrap();
     assert_eq!(changed.policy.as_ref().unwrap().version, 2);
-    course.policy = changed.policy.clone();
+    course.policy = changed.policy;
     course.revision = changed.revision;
     assert_eq!(changed, course);
     assert_eq!(world.change_product(course).await.unwrap().policy.unwrap().version, 2);

@@ -48,15 +48,13 @@ pub(crate) async fn dump(url: &str) -> BTreeMap<String, Vec<String>> {
         }
     };
     for table in texts(&db, tables).await {
-        let row = match db.get_database_backend() {
-            DbBackend::Postgres => "t::text".to_owned(),
-            _ => {
-                let columns = format!("SELECT name AS r FROM pragma_table_info('{table}')");
-                let columns = texts(&db, &columns).await;
-                let quoted: Vec<_> =
-                    columns.iter().map(|name| format!("quote(\"{name}\")")).collect();
-                quoted.join(" || '|' || ")
-            }
+        let row = if db.get_database_backend() == DbBackend::Postgres {
+            "t::text".to_owned()
+        } else {
+            let columns = format!("SELECT name AS r FROM pragma_table_info('{table}')");
+            let columns = texts(&db, &columns).await;
+            let quoted: Vec<_> = columns.iter().map(|name| format!("quote(\"{name}\")")).collect();
+            quoted.join(" || '|' || ")
         };
         let rows = format!("SELECT {row} AS r FROM \"{table}\" AS t ORDER BY 1");
         let rows = texts(&db, &rows).await;

@@ -1,4 +1,5 @@
 //! Messages as campaigns have them.
+#![allow(clippy::unnecessary_wraps, reason = "fields of messages are optional")]
 
 use prost_types::Timestamp;
 use tagalong_proto::v1;
@@ -134,7 +135,7 @@ pub(crate) fn report(item: v1::Item) -> v1::ItemReport {
 /// An order that follows another.
 pub(crate) fn child(id: &str, parent: &str) -> v1::ReportOrderRequest {
     let mut request = order(id, v1::BuyerReferences::default());
-    request.order.as_mut().unwrap().parent_external_id = parent.to_owned();
+    parent.clone_into(&mut request.order.as_mut().unwrap().parent_external_id);
     request
 }
 

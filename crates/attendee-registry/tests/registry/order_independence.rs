@@ -69,7 +69,7 @@ async fn tell(world: &World, position: &mut i64, told: &Report) {
         Report::Registration { id, email: address, affiliate, session, click, at } => {
             let mut request =
                 registration(&id.to_string(), &email(address), affiliate_id(affiliate));
-            request.session_id = ["", "monday"][usize::from(session)].to_owned();
+            request.session_id = if session == 0 { String::new() } else { "monday".into() };
             request.registered_at = Some(time(at));
             if click > 0 {
                 request.click_id = click_id(click.into());

@@ -29,11 +29,14 @@ pub async fn grpc(
     drain: Drain,
 ) -> anyhow::Result<()> {
     let (health, health_service) = tonic_health::server::health_reporter();
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(tagalong_proto::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .context("reflection")?;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(tagalong_proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let reflection_v1 = reflection().build_v1().context("reflection")?;
+    // Python's stock client knows no other.
+    let reflection_v1alpha = reflection().build_v1alpha().context("reflection")?;
     // It begins as serving.
     health.set_service_status("", ServingStatus::NotServing).await;
 
@@ -46,7 +49,8 @@ pub async fn grpc(
         .max_connection_age(connection_age())
         .add_routes(routes)
         .add_service(health_service)
-        .add_service(reflection)
+        .add_service(reflection_v1)
+        .add_service(reflection_v1alpha)
         .serve_with_incoming_shutdown(connections(listener, drain.clone()), pending());
     tokio::select! {
         ended = server => Ok(ended?),

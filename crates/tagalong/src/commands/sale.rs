@@ -29,7 +29,7 @@ pub(crate) enum Command {
         #[arg(long)]
         kind: ReversalKind,
         /// How much, in minor units
-        #[arg(long, value_name = "AMOUNT", value_parser = amount)]
+        #[arg(long, value_name = "AMOUNT", value_parser = amount, allow_hyphen_values = true)]
         amount: v1::Money,
         /// The platform's transaction ID
         #[arg(long, value_name = "ID")]
@@ -158,7 +158,13 @@ pub(crate) struct Report {
     #[arg(long, value_name = "AFFILIATE")]
     platform_affiliate: Option<String>,
     /// A payment that came with it, in minor units
-    #[arg(long, value_name = "AMOUNT", value_parser = amount, requires = "transaction")]
+    #[arg(
+        long,
+        value_name = "AMOUNT",
+        value_parser = amount,
+        requires = "transaction",
+        allow_hyphen_values = true
+    )]
     paid: Option<v1::Money>,
     /// The platform's transaction ID of the payment
     #[arg(long, value_name = "ID")]

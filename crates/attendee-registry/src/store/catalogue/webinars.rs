@@ -48,7 +48,17 @@ pub(crate) async fn put_webinar(
         .exec(db)
         .await?;
     for (product_id, promotes, offers) in &new.products {
-        let product = product(db, product_id.as_str()).await?;
+        let product = match product(db, product_id.as_str()).await {
+            Err(Error::NotFound { .. }) => {
+                let field = if *offers {
+                    "webinar.offers_product_ids"
+                } else {
+                    "webinar.promotes_product_ids"
+                };
+                return Err(Error::invalid(field, format!("there is no product {product_id}")));
+            }
+            found => found?,
+        };
         if programme(db, &product.programme).await?.test != new.test {
             return Err(Error::invalid(
                 "webinar.test",

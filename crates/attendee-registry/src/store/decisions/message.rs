@@ -28,7 +28,7 @@ pub(super) async fn messages(
     with_touches: bool,
 ) -> Result<Vec<v1::Decision>> {
     let confirmed = confirmed(db, &rows).await?;
-    let mut assignments = assignments(db, &rows).await?;
+    let assignments = assignments(db, &rows).await?;
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
     let mut parts = if with_touches { parts(db, &ids).await? } else { HashMap::new() };
     let touches = touches(db, parts.values()).await?;
@@ -41,7 +41,8 @@ pub(super) async fn messages(
             let is_confirmed = row.affiliate.as_ref().is_some_and(|affiliate| {
                 confirmed.contains(&(row.programme.clone(), affiliate.clone()))
             });
-            let assignment = row.assignment.and_then(|id| assignments.remove(&id));
+            let assignment = row.assignment.and_then(|id| assignments.get(&id).cloned());
+            let assignment = assignment.filter(|assignment| assignment.item == row.item);
             v1::Decision {
                 id: row.id.to_string(),
                 item_id: row.item.to_string(),

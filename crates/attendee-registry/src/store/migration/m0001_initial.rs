@@ -119,8 +119,8 @@ const INDEXES: &[(&str, &[&str], bool)] = &[
     ("item", &["product", "settles_at"], false),
     ("item", &["decision"], false),
     ("item", &["programme", "external_product"], false),
-    ("payment", &["source", "order_external_id", "external_id"], true),
-    ("reversal", &["source", "order_external_id", "external_id"], true),
+    ("payment", &["source", "order_external_id", "item_external_id", "external_id"], true),
+    ("reversal", &["source", "order_external_id", "item_external_id", "external_id"], true),
     ("assignment", &["item"], false),
     ("decision", &["item", "version"], true),
     ("decision_touch", &["touch"], false),
@@ -291,6 +291,7 @@ fn tables(backend: DbBackend) -> Vec<TableCreateStatement> {
         table("click_claim", &[
             ("click", Uuid, SET),
             ("attendee", Uuid, SET),
+            ("verified", Bool, SET),
         ], &["click", "attendee"]),
         table("sale_order", &[
             ("id", Uuid, SET),

@@ -16,7 +16,8 @@ use crate::{
     store::{
         CHUNK,
         entity::{
-            attendee_email, click_claim, item, order_email, product, registration, sale_order,
+            attendee, attendee_email, click_claim, item, order_email, product, registration,
+            sale_order,
         },
         evidence::email_hash,
     },
@@ -265,4 +266,19 @@ pub(crate) async fn products_of_programme(
     let rows =
         product::Entity::find().filter(product::Column::Programme.eq(programme)).all(db).await?;
     Ok(rows.into_iter().map(|row| row.id).collect())
+}
+
+/// Whether the buyer of an order was erased.
+pub(super) async fn is_erased(db: &impl ConnectionTrait, order: Uuid) -> Result<bool> {
+    let buyers = item::Entity::find()
+        .select_only()
+        .column(item::Column::Attendee)
+        .filter(item::Column::SaleOrder.eq(order))
+        .into_query();
+    let erased = attendee::Entity::find()
+        .filter(attendee::Column::Id.in_subquery(buyers))
+        .filter(attendee::Column::ErasedAt.is_not_null())
+        .one(db)
+        .await?;
+    Ok(erased.is_some())
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{messages, order};
 use crate::{
-    error::Result,
+    error::{Error, Result, What},
     sale::{ItemKey, Payment, Reversal},
     store::{
         CHUNK,
@@ -32,11 +32,14 @@ pub(crate) async fn add_payment(
     let known = payment::Entity::find()
         .filter(payment::Column::Source.eq(&key.source))
         .filter(payment::Column::OrderExternalId.eq(&key.order))
+        .filter(payment::Column::ItemExternalId.eq(&key.item))
         .filter(payment::Column::ExternalId.eq(&new.external_id))
         .one(db)
         .await?;
-    if known.is_some() {
-        return Ok(false);
+    if let Some(known) = known {
+        let same = (known.amount, &known.currency) == (new.amount, &new.currency);
+        let name = format!("{} with another amount", new.external_id);
+        return if same { Ok(false) } else { Err(Error::Exists { what: What::Payment, name }) };
     }
     let row = payment::Model {
         id: Uuid::now_v7(),
@@ -67,11 +70,15 @@ pub(crate) async fn add_reversal(
     let known = reversal::Entity::find()
         .filter(reversal::Column::Source.eq(&key.source))
         .filter(reversal::Column::OrderExternalId.eq(&key.order))
+        .filter(reversal::Column::ItemExternalId.eq(&key.item))
         .filter(reversal::Column::ExternalId.eq(&new.external_id))
         .one(db)
         .await?;
-    if known.is_some() {
-        return Ok(false);
+    if let Some(known) = known {
+        let same = (known.kind, known.amount, &known.currency)
+            == (new.kind.into(), new.amount, &new.currency);
+        let name = format!("{} with another amount", new.external_id);
+        return if same { Ok(false) } else { Err(Error::Exists { what: What::Reversal, name }) };
     }
     let row = reversal::Model {
         id: Uuid::now_v7(),
