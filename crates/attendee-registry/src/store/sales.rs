@@ -117,15 +117,15 @@ async fn complete(
     let key = registration_key(&known).into_iter().chain(new.buyer.registration.clone());
     let key = key.min_by(|a, b| parts(a).cmp(&parts(b)));
     let row = sale_order::Model {
-        parent_external_id: smaller(&known.parent_external_id, &new.parent),
+        parent_external_id: smaller(known.parent_external_id.as_ref(), new.parent.as_ref()),
         sold_at: new.ordered_at.map_or(known.sold_at, |at| at.min(known.sold_at)),
-        token_attendee: smaller(&known.token_attendee, &new.buyer.token_attendee),
+        token_attendee: smaller(known.token_attendee.as_ref(), new.buyer.token_attendee.as_ref()),
         token_invalid: known.token_invalid || new.buyer.token_invalid,
-        click: smaller(&known.click, &new.buyer.click),
+        click: smaller(known.click.as_ref(), new.buyer.click.as_ref()),
         registration_source: key.as_ref().map(|key| key.source.clone()),
         registration_external_webinar: key.as_ref().map(|key| key.external_webinar_id.clone()),
         registration_external_id: key.map(|key| key.external_id),
-        coupon: smaller(&known.coupon, &new.buyer.coupon),
+        coupon: smaller(known.coupon.as_ref(), new.buyer.coupon.as_ref()),
         ..known.clone()
     };
     if row == known {
@@ -139,8 +139,8 @@ fn parts(key: &v1::RegistrationKey) -> [&str; 3] {
 }
 
 /// The smaller of two values, as far as they are known.
-fn smaller<T: Ord + Clone>(known: &Option<T>, new: &Option<T>) -> Option<T> {
-    known.iter().chain(new).min().cloned()
+fn smaller<T: Ord + Clone>(known: Option<&T>, new: Option<&T>) -> Option<T> {
+    known.into_iter().chain(new).min().cloned()
 }
 
 /// Adds an address, by its hashes; whether it was new.
