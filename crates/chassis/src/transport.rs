@@ -141,7 +141,7 @@ mod tests {
             ("5S", Some(Duration::from_secs(5))),
             ("150m", Some(Duration::from_millis(150))),
             ("99999999n", Some(Duration::from_nanos(99_999_999))),
-            ("99999999H", Some(Duration::from_secs(99_999_999 * 3600))),
+            ("99999999H", Some(Duration::from_hours(99_999_999))),
             ("0u", Some(Duration::ZERO)),
             ("123456789S", None),
             ("S", None),

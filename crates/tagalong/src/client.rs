@@ -84,10 +84,10 @@ impl Clients {
 }
 
 /// A refusal in words for the person at the command line.
-pub(crate) fn explain(status: Status) -> anyhow::Error {
+pub(crate) fn explain(status: &Status) -> anyhow::Error {
     match status.code() {
         // The peer's own refusals carry a reason; this one is the connection's.
-        Code::Unavailable if status::reason(&status).is_none() => {
+        Code::Unavailable if status::reason(status).is_none() => {
             anyhow::anyhow!("Tagalong does not answer; is `tagalong up` running, and --grpc right?")
         }
         Code::Unimplemented => anyhow::anyhow!(
@@ -108,6 +108,6 @@ pub(crate) trait Explain<T> {
 
 impl<T> Explain<T> for Result<tonic::Response<T>, Status> {
     fn explained(self) -> anyhow::Result<T> {
-        self.map(tonic::Response::into_inner).map_err(explain)
+        self.map(tonic::Response::into_inner).map_err(|status| explain(&status))
     }
 }

@@ -129,7 +129,7 @@ fn created<T>(answer: Result<tonic::Response<T>, Status>) -> anyhow::Result<bool
     match answer {
         Ok(_) => Ok(true),
         Err(status) if status.code() == Code::AlreadyExists => Ok(false),
-        Err(status) => Err(crate::client::explain(status)),
+        Err(status) => Err(crate::client::explain(&status)),
     }
 }
 

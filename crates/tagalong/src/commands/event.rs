@@ -35,7 +35,7 @@ impl Command {
         let request =
             v1::WatchRequest { cursor: cursor.unwrap_or_default(), only_new, include_test };
         let mut events = connect.clients()?.events.watch(request).await.explained()?;
-        while let Some(step) = events.message().await.map_err(explain)? {
+        while let Some(step) = events.message().await.map_err(|status| explain(&status))? {
             output::line(output::json(&step)?)?;
         }
         Ok(ExitCode::SUCCESS)

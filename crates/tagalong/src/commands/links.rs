@@ -203,7 +203,7 @@ async fn export(
     ])?;
     let style = ProgressStyle::with_template("{spinner} {human_pos} links, {per_sec}, {elapsed}")?;
     let progress = ProgressBar::new_spinner().with_style(style);
-    while let Some(link) = links.message().await.map_err(explain)? {
+    while let Some(link) = links.message().await.map_err(|status| explain(&status))? {
         let key = link.registration.unwrap_or_default();
         csv.write_record([
             &link.attendee_id,

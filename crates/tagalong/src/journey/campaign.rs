@@ -130,7 +130,7 @@ impl<'a> Campaign<'a> {
                 Ok(answer) => Ok((answer.into_inner().status == 302).then_some(())),
                 // It has no catalogue at all yet.
                 Err(status) if status.code() == tonic::Code::Unavailable => Ok(None),
-                Err(status) => Err(crate::client::explain(status)),
+                Err(status) => Err(crate::client::explain(&status)),
             }
         })
         .await
@@ -280,7 +280,7 @@ impl<'a> Campaign<'a> {
             match catalogue.remove_test_records(request).await {
                 Ok(answer) => removed += answer.into_inner().removed,
                 Err(status) if status.code() == tonic::Code::NotFound => {}
-                Err(status) => return Err(crate::client::explain(status)),
+                Err(status) => return Err(crate::client::explain(&status)),
             }
         }
         Ok(removed)
