@@ -1,8 +1,7 @@
 //! Attendees, registrations and their touches.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _,
     IntoActiveModel as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, Set,
@@ -12,8 +11,8 @@ use uuid::Uuid;
 
 use super::{
     CHUNK, catalogue, clicks,
-    entity::{attendee, attendee_email, click_claim, registration, touch},
-    feed, requests,
+    entity::{attendee, attendee_email, registration, touch},
+    feed,
 };
 use crate::{
     attendee::{Reference, Registration},
@@ -21,8 +20,14 @@ use crate::{
     email::Email,
     error::{Error, Result, What},
     keys::DataKeys,
-    time::to_proto,
 };
+
+mod erase;
+mod message;
+
+pub(crate) use erase::erase;
+use erase::erased_key;
+pub(crate) use message::{message, messages, registration_key, touch_message};
 
 /// What became of a report.
 pub(crate) struct Registered {
@@ -370,76 +375,6 @@ pub(crate) async fn list(
     Ok(query.all(db).await?)
 }
 
-/// Those of the attendees whose address is known.
-async fn with_email(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Uuid>> {
-    let mut known = Vec::new();
-    for ids in ids.chunks(CHUNK) {
-        let rows = attendee_email::Entity::find()
-            .filter(attendee_email::Column::Attendee.is_in(ids.to_vec()))
-            .all(db)
-            .await?;
-        known.extend(rows.into_iter().map(|row| row.attendee));
-    }
-    Ok(known)
-}
-
-/// Attendees as messages, without registrations and touches.
-pub(crate) async fn messages(
-    db: &impl ConnectionTrait,
-    rows: Vec<attendee::Model>,
-) -> Result<Vec<v1::Attendee>> {
-    let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
-    let with_email: HashSet<Uuid> = with_email(db, &ids).await?.into_iter().collect();
-    Ok(rows
-        .into_iter()
-        .map(|row| v1::Attendee {
-            has_email: row.email_sealed.is_some() || with_email.contains(&row.id),
-            id: row.id.to_string(),
-            webinar_id: row.webinar,
-            test: row.test,
-            created_at: Some(to_proto(row.created_at)),
-            erased_at: row.erased_at.map(to_proto),
-            registrations: Vec::new(),
-            touches: Vec::new(),
-        })
-        .collect())
-}
-
-/// An attendee as a message, with registrations and touches.
-pub(crate) async fn message(
-    db: &impl ConnectionTrait,
-    attendee: attendee::Model,
-) -> Result<v1::Attendee> {
-    let id = attendee.id;
-    let registrations = registration::Entity::find()
-        .filter(registration::Column::Attendee.eq(id))
-        .order_by_asc(registration::Column::RegisteredAt)
-        .order_by_asc(registration::Column::Id)
-        .all(db)
-        .await?;
-    let touches = touch::Entity::find()
-        .filter(touch::Column::Attendee.eq(id))
-        .order_by_asc(touch::Column::OccurredAt)
-        .order_by_asc(touch::Column::Id)
-        .all(db)
-        .await?;
-    let mut message = messages(db, vec![attendee]).await?.remove(0);
-    message.registrations = registrations
-        .into_iter()
-        .map(|row| v1::Registration {
-            id: row.id.to_string(),
-            session_id: row.session.clone(),
-            affiliate_id: row.affiliate.clone().unwrap_or_default(),
-            registered_at: Some(to_proto(row.registered_at)),
-            received_at: Some(to_proto(row.received_at)),
-            verified: row.verified,
-            key: Some(registration_key(row)),
-        })
-        .collect();
-    message.touches = touches.into_iter().map(touch_message).collect();
-    Ok(message)
-}
-
 /// The newest registration of each of several attendees.
 pub(crate) async fn newest_registrations(
     db: &impl ConnectionTrait,
@@ -456,84 +391,4 @@ pub(crate) async fn newest_registrations(
         newest.extend(rows.into_iter().map(|row| (row.attendee, row)));
     }
     Ok(newest)
-}
-
-pub(crate) fn registration_key(row: registration::Model) -> v1::RegistrationKey {
-    v1::RegistrationKey {
-        source: row.source,
-        external_webinar_id: row.external_webinar,
-        external_id: row.external_id,
-    }
-}
-
-pub(crate) fn touch_message(row: touch::Model) -> v1::Touch {
-    v1::Touch {
-        id: row.id.to_string(),
-        kind: row.kind,
-        programme_id: row.programme,
-        affiliate_id: row.affiliate,
-        product_id: row.product.unwrap_or_default(),
-        webinar_id: row.webinar.unwrap_or_default(),
-        session_id: row.session,
-        occurred_at: Some(to_proto(row.occurred_at)),
-        received_at: Some(to_proto(row.received_at)),
-        verified: row.verified,
-        click_id: row.click.map(|click| click.to_string()).unwrap_or_default(),
-    }
-}
-
-/// The source of erased registrations.
-const ERASED: &str = "erased";
-
-/// What is left of a registration's key when its attendee is erased: enough to recognise the tool's retry.
-fn erased_key(keys: &DataKeys, key: &v1::RegistrationKey) -> v1::RegistrationKey {
-    let fingerprint = keys.fingerprint("erased registration", &prost::Message::encode_to_vec(key));
-    v1::RegistrationKey {
-        source: ERASED.to_owned(),
-        external_webinar_id: String::new(),
-        external_id: URL_SAFE_NO_PAD.encode(fingerprint),
-    }
-}
-
-/// Erases what identifies a person: addresses, the tool's IDs, what reports and orders said of them. What was decided
-/// stays.
-pub(crate) async fn erase(
-    db: &impl ConnectionTrait,
-    keys: &DataKeys,
-    attendee: attendee::Model,
-    now: i64,
-) -> Result<attendee::Model> {
-    let (id, test) = (attendee.id, attendee.test);
-    super::sales::forget_buyer(db, id).await?;
-    attendee_email::Entity::delete_many()
-        .filter(attendee_email::Column::Attendee.eq(id))
-        .exec(db)
-        .await?;
-    click_claim::Entity::delete_many()
-        .filter(click_claim::Column::Attendee.eq(id))
-        .exec(db)
-        .await?;
-    requests::forget(db, id).await?;
-    let rows =
-        registration::Entity::find().filter(registration::Column::Attendee.eq(id)).all(db).await?;
-    for row in rows {
-        if row.source == ERASED {
-            continue;
-        }
-        let key = erased_key(keys, &registration_key(row.clone()));
-        let mut row = row.into_active_model();
-        row.source = Set(key.source);
-        row.external_webinar = Set(key.external_webinar_id);
-        row.external_id = Set(key.external_id);
-        row.update(db).await?;
-    }
-    let first_time = attendee.erased_at.is_none();
-    let mut row = attendee.into_active_model();
-    row.email_sealed = Set(None);
-    if first_time {
-        row.erased_at = Set(Some(now));
-        let erased = v1::AttendeeErased { attendee_id: id.to_string() };
-        feed::record(db, now, test, v1::event::Kind::AttendeeErased(erased)).await?;
-    }
-    Ok(row.update(db).await?)
 }
