@@ -326,15 +326,7 @@ impl Command {
                     ..Default::default()
                 };
                 let mut client = connect.clients()?.sales;
-                list_all!(
-                    listing,
-                    client,
-                    list_sales,
-                    request,
-                    sales,
-                    &["ID", "SOLD", "PRODUCT", "AFFILIATE", "CREDIT", "CARRIED BY", "ORDER"],
-                    row
-                )?;
+                list_all!(listing, client, list_sales, request, sales, HEADER, row)?;
             }
             Self::Show { id, connect } => {
                 let request =
@@ -372,21 +364,39 @@ impl Command {
     }
 }
 
+const HEADER: &[&str] =
+    &["ID", "SOLD", "PRODUCT", "AMOUNT", "AFFILIATE", "CREDIT", "CARRIED BY", "ORDER"];
+
 fn row(sale: &v1::Sale) -> Vec<String> {
     let item = sale.item.clone().unwrap_or_default();
     let order = sale.order.clone().unwrap_or_default();
     let decision = sale.decision.clone().unwrap_or_default();
+    let amount = paid(&sale.payments).or_else(|| item.price.clone());
     let product =
         if item.product_id.is_empty() { item.external_product_id } else { item.product_id };
     vec![
         item.id,
         output::time(order.ordered_at.as_ref()),
         product,
+        output::money(amount.as_ref()),
         or_dash(&decision.affiliate_id),
         credit_word(decision.credit()),
         carried_word(decision.carried_by()),
         order.external_id,
     ]
+}
+
+/// What was paid in all, where it was in one currency.
+fn paid(payments: &[v1::Payment]) -> Option<v1::Money> {
+    let mut amounts = payments.iter().filter_map(|payment| payment.amount.clone());
+    let mut sum = amounts.next()?;
+    for amount in amounts {
+        if amount.currency != sum.currency {
+            return None;
+        }
+        sum.minor_units = sum.minor_units.saturating_add(amount.minor_units);
+    }
+    Some(sum)
 }
 
 /// `agreed`, `owed`, …
