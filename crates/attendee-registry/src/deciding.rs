@@ -145,7 +145,7 @@ async fn decide_item(
     sales::add_coupon_touch(db, order, now).await?;
 
     let attendee = buyer.as_ref().map(|buyer| buyer.id);
-    let rows = evidence::touches_for(db, order.id, attendee, &clicks).await?;
+    let rows = evidence::touches_for(db, order, attendee, &clicks).await?;
     let mut emails = sales::emails(db, order.id).await?;
     if let Some(attendee) = attendee {
         let known = evidence::emails_of(db, &[attendee]).await?.remove(&attendee);

@@ -133,12 +133,15 @@ impl Store {
         self.committed.subscribe()
     }
 
-    /// Whether nothing was ever configured, and so nothing reported.
+    /// Whether there are no records yet.
     ///
     /// # Errors
     /// If the database cannot be read.
     pub async fn is_empty(&self) -> Result<bool> {
-        Ok(catalogue::programmes(self.read(), None, 1).await?.is_empty())
+        let db = self.read();
+        Ok(catalogue::programmes(db, None, 1).await?.is_empty()
+            && catalogue::webinars(db, None, 1).await?.is_empty()
+            && clicks::list(db, None, true, None, 1).await?.is_empty())
     }
 
     /// Closes all connections.

@@ -53,6 +53,9 @@ impl<'a> Query<'a> {
         let mut room = MAX_PASSED;
         let mut passed = Vec::new();
         for (name, value) in &self.0 {
+            if SUBS.contains(&name.as_ref()) && value.contains('@') {
+                continue;
+            }
             let length = encoded_len(name) + encoded_len(value) + 2;
             if length <= room && rule.passes(name) {
                 room -= length;

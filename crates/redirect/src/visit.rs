@@ -127,6 +127,10 @@ impl<'a> Visit<'a> {
                 let decided = answer.basis() != LinkBasis::Fallback;
                 Credit { affiliate: Some(affiliate), decided }
             }
+            // It was offered the path's affiliate, and knows of a suspension that has not reached us.
+            Err(_) if answer.basis() == LinkBasis::Nobody => {
+                Credit { affiliate: None, decided: true }
+            }
             Err(_) => Credit { decided: stands.is_none(), affiliate: stands },
         }
     }
@@ -162,7 +166,8 @@ impl<'a> Visit<'a> {
         Click {
             id: id.to_owned(),
             product_id: self.product.id.to_string(),
-            affiliate_id: self.affiliate().map(ToString::to_string).unwrap_or_default(),
+            // A suspended one too: that is a dated fact, which may be corrected.
+            affiliate_id: self.named.as_ref().map(ToString::to_string).unwrap_or_default(),
             no_affiliate: self.no_affiliate.into(),
             occurred_at: Some(to_proto(now)),
             class: class.into(),

@@ -63,13 +63,14 @@ pub(crate) async fn load(clients: &Clients, http: &str, grpc: &str) -> anyhow::R
         webinar_id: "launch".to_owned(),
         email: "jane@example.com".to_owned(),
         affiliate_id: "max".to_owned(),
-        key: Some(key.clone()),
+        key: Some(key),
         ..v1::RegisterAttendeeRequest::default()
     };
-    clients.attendees.clone().register_attendee(registration).await.explained()?;
+    let jane = clients.attendees.clone().register_attendee(registration).await.explained()?;
+    let jane = jane.attendee.map(|jane| jane.id).unwrap_or_default();
     let link = v1::RenderLinkRequest {
         attendee: Some(v1::AttendeeReference {
-            reference: Some(v1::attendee_reference::Reference::Registration(key)),
+            reference: Some(v1::attendee_reference::Reference::AttendeeId(jane)),
         }),
         product_id: "course".to_owned(),
         at: Some(now()),

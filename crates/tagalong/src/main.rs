@@ -25,6 +25,13 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Up(up::Args),
+    #[command(flatten)]
+    Client(Client),
+}
+
+/// What talks to a running Tagalong, or to none.
+#[derive(Subcommand)]
+enum Client {
     Journey(journey::Args),
     #[command(subcommand)]
     Programme(commands::programme::Command),
@@ -51,11 +58,14 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let command = match Cli::parse().command {
-        None => return up::run(&up::Args::demo()),
-        Some(Command::Up(args)) => return up::run(&args),
-        Some(command) => command,
-    };
+    match Cli::parse().command {
+        None => up::run(&up::Args::demo()),
+        Some(Command::Up(args)) => up::run(&args),
+        Some(Command::Client(command)) => run(command),
+    }
+}
+
+fn run(command: Client) -> ExitCode {
     // Two TLS implementations could be asked for; this one is linked.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -67,20 +77,19 @@ fn main() -> ExitCode {
     };
     let done = runtime.block_on(async {
         match command {
-            Command::Up(args) => Ok(up::run(&args)),
-            Command::Journey(args) => journey::run(args).await,
-            Command::Programme(command) => command.run().await,
-            Command::Affiliate(command) => command.run().await,
-            Command::Product(command) => command.run().await,
-            Command::Webinar(command) => command.run().await,
-            Command::Attendee(command) => command.run().await,
-            Command::Sale(command) => command.run().await,
-            Command::Click(command) => command.run().await,
-            Command::Links(command) => command.run().await,
-            Command::Event(command) => command.run().await,
-            Command::Key(command) => command.run(),
-            Command::Migrate(args) => args.run().await,
-            Command::Healthcheck(args) => args.run().await,
+            Client::Journey(args) => journey::run(args).await,
+            Client::Programme(command) => command.run().await,
+            Client::Affiliate(command) => command.run().await,
+            Client::Product(command) => command.run().await,
+            Client::Webinar(command) => command.run().await,
+            Client::Attendee(command) => command.run().await,
+            Client::Sale(command) => command.run().await,
+            Client::Click(command) => command.run().await,
+            Client::Links(command) => command.run().await,
+            Client::Event(command) => command.run().await,
+            Client::Key(command) => command.run(),
+            Client::Migrate(args) => args.run().await,
+            Client::Healthcheck(args) => args.run().await,
         }
     });
     // A stream nobody reads any more must not hold up the exit.

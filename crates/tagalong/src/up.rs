@@ -249,7 +249,12 @@ fn public_url(configured: &PublicUrl, http: &TcpListener) -> anyhow::Result<Publ
     if *configured != PublicUrl::default() {
         return Ok(configured.clone());
     }
-    Ok(format!("http://{}", http.local_addr()?).parse()?)
+    let mut address = http.local_addr()?;
+    if address.ip().is_unspecified() {
+        tracing::warn!("links lead to this machine only: set link_rendering.public_url");
+        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    }
+    Ok(format!("http://{address}").parse()?)
 }
 
 /// Two processes on one data directory would each believe to be the only one.

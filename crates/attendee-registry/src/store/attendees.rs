@@ -265,8 +265,8 @@ async fn insert(
     Ok(row)
 }
 
-/// Stores a touch where its origin is new. Where it is not, a verified report replaces an unverified one, and of two times
-/// the earlier one counts, whichever came first. Whether that changed anything.
+/// Stores a touch where its origin is new. Where it is not, a verified report replaces an unverified one, and of two
+/// verified times the earlier one counts, whichever came first. Whether that changed anything.
 pub(crate) async fn add_touch(
     db: &impl ConnectionTrait,
     new: touch::Model,
@@ -276,7 +276,7 @@ pub(crate) async fn add_touch(
     let known = touch::Entity::find().filter(touch::Column::Origin.eq(&new.origin)).one(db).await?;
     if let Some(known) = known {
         let replaces = new.verified && !known.verified;
-        let earlier = new.verified == known.verified && new.occurred_at < known.occurred_at;
+        let earlier = new.verified && known.verified && new.occurred_at < known.occurred_at;
         if !replaces && !earlier {
             return Ok(false);
         }

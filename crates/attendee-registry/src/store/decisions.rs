@@ -60,6 +60,7 @@ pub(crate) async fn newest_assignment(
 ) -> Result<Option<assignment::Model>> {
     Ok(assignment::Entity::find()
         .filter(assignment::Column::Item.eq(item))
+        .order_by_desc(assignment::Column::AssignedAt)
         .order_by_desc(assignment::Column::Id)
         .limit(1)
         .one(db)

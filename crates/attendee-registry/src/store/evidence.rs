@@ -22,7 +22,8 @@ use super::{
     CHUNK,
     catalogue::{self, webinar_products, webinars_of},
     entity::{
-        affiliate, affiliate_email, attendee, attendee_email, registration, suspension, touch,
+        affiliate, affiliate_email, attendee, attendee_email, registration, sale_order, suspension,
+        touch,
     },
 };
 use crate::{
@@ -104,16 +105,22 @@ pub(crate) async fn touches_of(
 /// The touches that bear on one order.
 pub(crate) async fn touches_for(
     db: &impl ConnectionTrait,
-    order: Uuid,
+    order: &sale_order::Model,
     attendee: Option<Uuid>,
     clicks: &[Uuid],
 ) -> Result<Vec<touch::Model>> {
-    let mut whose = Condition::any().add(touch::Column::SaleOrder.eq(order));
+    let mut whose = Condition::any();
+    if let Some(code) = &order.coupon {
+        whose = whose.add(touch::Column::Origin.eq(format!("coupon:{}:{code}", order.id)));
+    }
     if let Some(attendee) = attendee {
         whose = whose.add(touch::Column::Attendee.eq(attendee));
     }
     for click in clicks {
         whose = whose.add(touch::Column::Origin.eq(format!("click:{click}:nobody")));
+    }
+    if whose.is_empty() {
+        return Ok(Vec::new());
     }
     Ok(touch::Entity::find().filter(whose).order_by_asc(touch::Column::Id).all(db).await?)
 }
@@ -240,6 +247,8 @@ pub(crate) async fn named(
     let newest = registration::Entity::find()
         .filter(registration::Column::Attendee.eq(attendee))
         .filter(registration::Column::RegisteredAt.lte(sold_at))
+        // Or a form anybody can post would make somebody the newest owner of an address.
+        .filter(registration::Column::Verified.eq(true))
         .order_by_desc(registration::Column::RegisteredAt)
         .one(db)
         .await?;

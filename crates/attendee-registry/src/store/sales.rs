@@ -251,13 +251,13 @@ async fn complete_item(
     now: i64,
 ) -> Result<(item::Model, bool)> {
     let mut row = known.clone().into_active_model();
-    // A platform that names an affiliate knows more than one that named nobody, or said nothing.
-    let nobody = known.platform_affiliate.as_deref().is_none_or(str::is_empty);
-    let says_more = match &new.platform_affiliate {
-        Some(affiliate) => nobody && known.platform_affiliate.as_ref() != Some(affiliate),
-        None => false,
-    };
-    if says_more {
+    // An answer that names an affiliate replaces what the platform said before: that is how it repairs a mismatch. One
+    // that names nobody may be a retry from before the repair.
+    let names = new.platform_affiliate.as_deref().is_some_and(|affiliate| !affiliate.is_empty());
+    if (names || known.platform_affiliate.is_none())
+        && new.platform_affiliate.is_some()
+        && known.platform_affiliate != new.platform_affiliate
+    {
         row.platform_affiliate = Set(new.platform_affiliate.clone());
     }
     if known.price.is_none() && new.price.is_some() {
@@ -321,7 +321,8 @@ pub(crate) async fn add_coupon_touch(
     now: i64,
 ) -> Result<()> {
     let Some(code) = &order.coupon else { return Ok(()) };
-    let known = touch::Entity::find().filter(touch::Column::SaleOrder.eq(order.id)).one(db).await?;
+    let origin = format!("coupon:{}:{code}", order.id);
+    let known = touch::Entity::find().filter(touch::Column::Origin.eq(&origin)).one(db).await?;
     if let Some(known) = known {
         if known.occurred_at != order.sold_at {
             let mut row = known.into_active_model();
@@ -335,7 +336,7 @@ pub(crate) async fn add_coupon_touch(
     };
     let touch = touch::Model {
         id: Uuid::now_v7(),
-        origin: format!("coupon:{}", order.id),
+        origin,
         attendee: None,
         sale_order: Some(order.id),
         click: None,

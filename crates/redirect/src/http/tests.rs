@@ -169,7 +169,7 @@ async fn what_is_recorded() {
     assert_eq!(purchase.no_affiliate(), NoAffiliate::Unresolved);
     assert_eq!(purchase.attendee_id, attendee().to_string());
     assert_eq!(suspended.no_affiliate(), NoAffiliate::Suspended);
-    assert_eq!(suspended.affiliate_id, "");
+    assert_eq!(suspended.affiliate_id, "sus");
     assert_eq!((head.link(), head.class()), (LinkKind::Checkout, ClickClass::Head));
     assert_eq!((bot.class(), bot.cookie_click_id.as_str()), (ClickClass::Bot, ""));
     for click in &clicks {
@@ -220,7 +220,7 @@ async fn a_fresh_decision_beats_the_path_and_a_missing_one_costs_nothing() {
         (Rendering::Says("eva", Decision), "sus", Some("eva")),
         (Rendering::Says("eva", Decision), "%AFF%", Some("eva")),
         (Rendering::Says("max", Fallback), "max", Some("max")),
-        (Rendering::Says("", Nobody), "max", Some("max")),
+        (Rendering::Says("", Nobody), "max", None),
         (Rendering::Says("", Nobody), "sus", None),
         (Rendering::Says("", Nobody), "", None),
         (Rendering::Says("no ID", Decision), "max", Some("max")),

@@ -242,7 +242,7 @@ impl<'a> Campaign<'a> {
     }
 
     /// The newest state of a sale, once its decision is carried by what is expected, or the patience is over.
-    pub(crate) async fn settled(
+    pub(crate) async fn carried(
         &self,
         sale: &v1::Sale,
         expected: v1::CarriedBy,

@@ -112,7 +112,7 @@ async fn straight_to_checkout(campaign: &Campaign<'_>, report: &Report) -> Playe
     let sale = campaign.sell("straight", "nobody-we-know@journey.example", &checkout).await?;
     hop!(hop("platform: credits", "max".into(), credited_by_platform(&sale)));
     // The click may reach the registry after the order; the order is decided again then.
-    let decision = campaign.settled(&sale, v1::CarriedBy::Click).await?;
+    let decision = campaign.carried(&sale, v1::CarriedBy::Click).await?;
     let expected = decided("max", v1::Credit::Agreed, v1::CarriedBy::Click);
     let passed = hop("Tagalong: decides", expected, told(&decision))?;
     report.line(&format!("        because {}", decision.reason))?;
