@@ -325,3 +325,16 @@ async fn a_click_that_a_form_claims_is_as_unverified_as_the_form() {
     world.sold(order("o1", with_token(world.token(&jane)))).await;
     assert_eq!(world.credited("o1").await, "");
 }
+
+#[tokio::test]
+async fn a_form_in_another_webinar_takes_no_sale() {
+    let world = World::new().await;
+    world.webinar(webinar("autumn")).await.unwrap();
+    world.registered(registration("1", "jane@example.com", "max")).await;
+    world.at(MINUTE);
+    let mut form = registration("form", "jane@example.com", "evil");
+    (form.unverified, form.webinar_id) = (true, "autumn".to_owned());
+    world.register(form).await.unwrap();
+    world.sold(order("o1", with_email("jane@example.com"))).await;
+    assert_eq!(world.credited("o1").await, "max");
+}

@@ -323,3 +323,23 @@ async fn a_preview_says_whose_a_sale_would_be_and_records_nothing() {
     assert_eq!(world.dump().await, dump);
     assert_eq!(item("1", "x").price, euros(49_700));
 }
+
+#[tokio::test]
+async fn two_codes_of_one_order_count_the_same_in_either_order() {
+    for codes in [["ZED", "ABC"], ["ABC", "ZED"]] {
+        let world = World::new().await;
+        let mut course = product("copecart", "course");
+        course.policy.get_or_insert_default().set_coupon_rank(v1::CouponRank::AboveAll);
+        world.change_product(course).await.unwrap();
+        for (id, code) in [("zoe", "ZED"), ("ben", "ABC")] {
+            let mut affiliate = affiliate(id);
+            affiliate.coupon_codes = vec![code.to_owned()];
+            world.affiliate(affiliate).await.unwrap();
+        }
+        for code in codes {
+            let buyer = v1::BuyerReferences { coupon_code: code.to_owned(), ..Default::default() };
+            world.order(order("o1", buyer)).await.unwrap();
+        }
+        assert_eq!(world.credited("o1").await, "ben", "{codes:?}");
+    }
+}
