@@ -194,6 +194,38 @@ mod tests {
         assert!(!error.contains("nonsense"), "{error}");
     }
 
+    #[tokio::test]
+    async fn a_database_with_records_gets_no_new_keys() {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, token) = (dir.path().join("data-keys.toml"), dir.path().join("token-keys.toml"));
+        let url = format!("sqlite://{}", dir.path().join("registry.sqlite").display());
+        let store = Store::connect(&url).await.unwrap();
+        open(&store, &data, &token).await.unwrap();
+        std::fs::remove_file(&data).unwrap();
+        open(&store, &data, &token).await.unwrap();
+
+        let programme = crate::catalogue::Programme {
+            id: "demo".parse().unwrap(),
+            platform: String::new(),
+            title: String::new(),
+            never_names_affiliates: false,
+            test: false,
+            revision: 0,
+        };
+        let transaction = store.begin().await.unwrap();
+        let write = crate::store::catalogue::Write::Create;
+        crate::store::catalogue::put_programme(&transaction, write, &programme, 1).await.unwrap();
+        store.commit(transaction).await.unwrap();
+        open(&store, &data, &token).await.unwrap();
+        for lost in [&data, &token] {
+            let kept = std::fs::read(lost).unwrap();
+            std::fs::remove_file(lost).unwrap();
+            let refused = open(&store, &data, &token).await.unwrap_err().to_string();
+            assert!(refused.contains("is missing") && !lost.exists(), "{refused}");
+            write_private(lost, &kept).unwrap();
+        }
+    }
+
     #[test]
     fn a_new_pepper_still_finds_old_records() {
         let email = Email::parse("jane@example.com").unwrap();

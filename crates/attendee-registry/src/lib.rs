@@ -9,7 +9,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use tagalong_attribution::token::KeyRing;
 use tagalong_chassis::{
     clock::Clock,
@@ -77,6 +77,11 @@ pub struct Settings {
     pub attendee_registry: Config,
     /// Logging.
     pub log: LogConfig,
+    // One file or environment may serve all services: the sections of the others are theirs to read.
+    #[serde(skip_serializing)]
+    redirect: IgnoredAny,
+    #[serde(skip_serializing)]
+    link_rendering: IgnoredAny,
 }
 
 impl tagalong_chassis::config::Settings for Settings {

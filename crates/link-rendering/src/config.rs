@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use tagalong_chassis::config::{self, LogConfig};
 
 use crate::public_url::PublicUrl;
@@ -15,6 +15,11 @@ pub struct Settings {
     pub link_rendering: Config,
     /// How to log.
     pub log: LogConfig,
+    // One file or environment may serve all services: the sections of the others are theirs to read.
+    #[serde(skip_serializing)]
+    redirect: IgnoredAny,
+    #[serde(skip_serializing)]
+    attendee_registry: IgnoredAny,
 }
 
 impl config::Settings for Settings {

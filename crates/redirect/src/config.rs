@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use tagalong_chassis::config::{LogConfig, Settings as ReadSettings};
 
 use crate::error::Error;
@@ -19,6 +19,11 @@ pub struct Settings {
     pub redirect: Config,
     /// How to log.
     pub log: LogConfig,
+    // One file or environment may serve all services: the sections of the others are theirs to read.
+    #[serde(skip_serializing)]
+    attendee_registry: IgnoredAny,
+    #[serde(skip_serializing)]
+    link_rendering: IgnoredAny,
 }
 
 impl ReadSettings for Settings {

@@ -275,3 +275,29 @@ fn lock(data: &Path) -> anyhow::Result<File> {
     file.try_lock().with_context(|| format!("{} is used by another process", data.display()))?;
     Ok(file)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_settings_file_serves_every_process_and_a_misspelt_section_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tagalong.toml");
+        let sections = "[redirect]\nhttp = \"127.0.0.1:1\"\n\
+            [attendee_registry]\ngrpc = \"127.0.0.1:2\"\n\
+            [link_rendering]\ngrpc = \"127.0.0.1:3\"\n";
+        for (text, readable) in [(sections, true), ("[redirct]\nhttp = \"127.0.0.1:1\"\n", false)] {
+            std::fs::write(&path, text).unwrap();
+            let file = Some(path.as_path());
+            for read in [
+                config::load::<Settings>(file, &[]).is_ok(),
+                config::load::<tagalong_redirect::Settings>(file, &[]).is_ok(),
+                config::load::<tagalong_attendee_registry::Settings>(file, &[]).is_ok(),
+                config::load::<tagalong_link_rendering::Settings>(file, &[]).is_ok(),
+            ] {
+                assert_eq!(read, readable, "{text}");
+            }
+        }
+    }
+}
