@@ -1,18 +1,22 @@
 //! What the redirect knows of products and affiliates: an immutable snapshot, replaced as a whole.
 
-use std::{collections::HashMap, fs, io, path::Path, sync::Arc};
+use std::{
+    collections::HashMap,
+    fs, io,
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
+use bytes::Bytes;
 use jiff::Timestamp;
-use prost::Message as _;
+use prost::{DecodeError, Message as _};
 use tagalong_attribution::{
     decide::Suspension,
     id::{AffiliateId, ProductId, ProgrammeId},
     template::Destination,
 };
-use tagalong_chassis::private::replace_private;
-use tagalong_proto::v1::{
-    self, CatalogueChange, CookiePolicy, WatchCatalogueResponse, catalogue_change::Change,
-};
+use tagalong_chassis::{private::replace_private, status::chain};
+use tagalong_proto::v1::{self, CookiePolicy, WatchCatalogueResponse, catalogue_change::Change};
 
 use crate::{error::BadProduct, query::Rule};
 
@@ -26,15 +30,14 @@ pub(crate) struct Product {
     pub(crate) cookies: CookiePolicy,
     pub(crate) rule: Rule,
     pub(crate) test: bool,
-    record: v1::Product,
 }
 
-impl TryFrom<v1::Product> for Product {
+impl TryFrom<&v1::Product> for Product {
     type Error = BadProduct;
 
     /// The registry has checked all of it; it is checked again because a redirect goes only where an operator
     /// configured, whoever answered for the registry.
-    fn try_from(record: v1::Product) -> Result<Self, BadProduct> {
+    fn try_from(record: &v1::Product) -> Result<Self, BadProduct> {
         let page = |field, page: &v1::Destination| {
             Destination::parse(&page.with_affiliate, &page.without_affiliate)
                 .map_err(|source| BadProduct::Page { field, source })
@@ -59,8 +62,40 @@ impl TryFrom<v1::Product> for Product {
             cookies: record.cookie_policy(),
             rule,
             test: record.test,
-            record,
         })
+    }
+}
+
+/// What is known of a product. What was saved is read when the first visitor comes for it: a hundred thousand products
+/// would hold up the start by a second.
+#[derive(Debug)]
+struct Entry {
+    /// `tagalong.v1.Product`.
+    record: Bytes,
+    product: OnceLock<Option<Arc<Product>>>,
+}
+
+impl Entry {
+    fn new(record: &v1::Product) -> Result<Self, BadProduct> {
+        let product = Product::try_from(record)?;
+        Ok(Self {
+            record: record.encode_to_vec().into(),
+            product: OnceLock::from(Some(Arc::new(product))),
+        })
+    }
+
+    fn saved(record: Bytes) -> Self {
+        Self { record, product: OnceLock::new() }
+    }
+
+    fn product(&self) -> Option<&Arc<Product>> {
+        let read = || match v1::Product::decode(self.record.clone()) {
+            Ok(record) => Product::try_from(&record).map(Arc::new).map_err(|error| {
+                tracing::error!(product = record.id, error = chain(&error), "unusable product");
+            }),
+            Err(error) => Err(tracing::error!(%error, "an unreadable product was saved")),
+        };
+        self.product.get_or_init(|| read().ok()).as_ref()
     }
 }
 
@@ -69,13 +104,13 @@ impl TryFrom<v1::Product> for Product {
 pub(crate) struct Catalogue {
     /// The registry's, up to which this is complete.
     pub(crate) revision: i64,
-    products: HashMap<ProductId, Arc<Product>>,
+    products: HashMap<ProductId, Arc<Entry>>,
     suspended: HashMap<ProgrammeId, HashMap<AffiliateId, Vec<Suspension>>>,
 }
 
 impl Catalogue {
     pub(crate) fn product(&self, id: &ProductId) -> Option<&Arc<Product>> {
-        self.products.get(id)
+        self.products.get(id)?.product()
     }
 
     pub(crate) fn is_suspended(
@@ -96,7 +131,7 @@ impl Catalogue {
         }
         for change in step.changes {
             match change.change {
-                Some(Change::Product(record)) => self.apply_product(record, shown),
+                Some(Change::Product(record)) => self.apply_product(&record, shown),
                 Some(Change::Affiliate(record)) => self.apply_affiliate(&record),
                 Some(Change::Removed(removed)) => {
                     self.products.remove(removed.product_id.as_str());
@@ -108,19 +143,26 @@ impl Catalogue {
         self.revision = step.revision;
     }
 
-    fn apply_product(&mut self, record: v1::Product, shown: &Self) {
-        let id = record.id.clone();
-        match Product::try_from(record) {
-            Ok(product) => {
-                self.products.insert(product.id.clone(), Arc::new(product));
+    fn apply_product(&mut self, record: &v1::Product, shown: &Self) {
+        let Ok(id) = record.id.parse::<ProductId>() else {
+            tracing::error!(product = record.id, "unusable product ID");
+            return;
+        };
+        match Entry::new(record) {
+            Ok(entry) => {
+                self.products.insert(id, Arc::new(entry));
             }
             Err(error) => {
-                let before =
-                    self.products.get(id.as_str()).or_else(|| shown.products.get(id.as_str()));
-                let error = tagalong_chassis::status::chain(&error);
-                tracing::error!(product = id, error, kept = before.is_some(), "unusable product");
-                if let Some(before) = before.cloned() {
-                    self.products.insert(before.id.clone(), before);
+                let before = self.products.get(&id).or_else(|| shown.products.get(&id)).cloned();
+                let error = chain(&error);
+                tracing::error!(
+                    product = record.id,
+                    error,
+                    kept = before.is_some(),
+                    "unusable product"
+                );
+                if let Some(before) = before {
+                    self.products.insert(id, before);
                 }
             }
         }
@@ -140,53 +182,84 @@ impl Catalogue {
         }
     }
 
-    /// The whole of it as one step of the stream.
-    fn to_step(&self) -> WatchCatalogueResponse {
-        let products =
-            self.products.values().map(|product| Change::Product(product.record.clone()));
+    /// Writes it to disk, whole or not at all.
+    pub(crate) fn save(&self, path: &Path) -> io::Result<()> {
+        let products = self
+            .products
+            .values()
+            .map(|entry| Saved { product: Some(entry.record.clone()), affiliate: None });
         let affiliates = self.suspended.iter().flat_map(|(programme, affiliates)| {
-            affiliates.iter().map(|(id, suspensions)| {
-                Change::Affiliate(v1::Affiliate {
+            affiliates.iter().map(|(id, suspensions)| Saved {
+                product: None,
+                affiliate: Some(v1::Affiliate {
                     programme_id: programme.to_string(),
                     id: id.to_string(),
                     suspensions: suspensions.iter().map(record).collect(),
                     ..v1::Affiliate::default()
-                })
+                }),
             })
         });
-        let changes = products.chain(affiliates);
-        WatchCatalogueResponse {
-            changes: changes.map(|change| CatalogueChange { change: Some(change) }).collect(),
-            revision: self.revision,
-            reset: true,
-            more: false,
-        }
-    }
-
-    /// Writes it to disk, whole or not at all.
-    pub(crate) fn save(&self, path: &Path) -> io::Result<()> {
-        replace_private(path, &self.to_step().encode_to_vec())
+        let changes = products.chain(affiliates).collect();
+        let saved = SavedCatalogue { changes, revision: self.revision, reset: true };
+        replace_private(path, &saved.encode_to_vec())
     }
 
     /// Reads it back; none where there is no file or it is not one of ours, which is logged.
     pub(crate) fn load(path: &Path) -> Option<Self> {
         let read = match fs::read(path) {
-            Ok(bytes) => WatchCatalogueResponse::decode(bytes.as_slice()).map_err(io::Error::other),
+            Ok(bytes) => Self::decode(bytes.into()).map_err(io::Error::other),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => Err(error),
         };
-        match read {
-            Ok(step) => {
-                let mut catalogue = Self::default();
-                catalogue.apply(step, &Self::default());
-                Some(catalogue)
+        read.inspect_err(|error| {
+            tracing::warn!(path = %path.display(), %error, "cannot read the saved catalogue");
+        })
+        .ok()
+    }
+
+    fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
+        let saved = SavedCatalogue::decode(bytes)?;
+        let mut catalogue = Self { revision: saved.revision, ..Self::default() };
+        catalogue.products.reserve(saved.changes.len());
+        for Saved { product, affiliate } in saved.changes {
+            if let Some(record) = product
+                && let Ok(id) = SavedProduct::decode(record.clone())?.id.try_into()
+            {
+                catalogue.products.insert(id, Arc::new(Entry::saved(record)));
             }
-            Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "cannot read the saved catalogue");
-                None
+            if let Some(affiliate) = affiliate {
+                catalogue.apply_affiliate(&affiliate);
             }
         }
+        Ok(catalogue)
     }
+}
+
+/// `tagalong.v1.WatchCatalogueResponse` with its products unread.
+#[derive(Clone, PartialEq, prost::Message)]
+struct SavedCatalogue {
+    #[prost(message, repeated, tag = "1")]
+    changes: Vec<Saved>,
+    #[prost(int64, tag = "2")]
+    revision: i64,
+    #[prost(bool, tag = "3")]
+    reset: bool,
+}
+
+/// `tagalong.v1.CatalogueChange`, of which the rest is not saved.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Saved {
+    #[prost(message, optional, tag = "2")]
+    affiliate: Option<v1::Affiliate>,
+    #[prost(bytes = "bytes", optional, tag = "3")]
+    product: Option<Bytes>,
+}
+
+/// `tagalong.v1.Product` without the rest of it.
+#[derive(Clone, PartialEq, prost::Message)]
+struct SavedProduct {
+    #[prost(string, tag = "1")]
+    id: String,
 }
 
 fn suspension(record: &v1::Suspension) -> Suspension {
@@ -212,6 +285,8 @@ pub(crate) fn to_proto(time: Timestamp) -> prost_types::Timestamp {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use tagalong_proto::v1::CatalogueChange;
+
     use super::*;
 
     pub(crate) fn step(changes: Vec<Change>, revision: i64) -> WatchCatalogueResponse {
@@ -269,7 +344,8 @@ pub(crate) mod tests {
         let reset = WatchCatalogueResponse { reset: true, ..step(vec![bad("good")], 1) };
         for step in [step(vec![bad("good")], 8), reset] {
             catalogue.apply(step, &shown);
-            assert_eq!(catalogue.product(&id("good")).unwrap().record, product("good", GOOD));
+            let kept = catalogue.products[&id("good")].record.clone();
+            assert_eq!(v1::Product::decode(kept).unwrap(), product("good", GOOD));
         }
         let without = v1::Product { checkout: None, ..product("other", GOOD) };
         catalogue.apply(step(vec![Change::Product(without)], 9), &shown);
@@ -327,7 +403,19 @@ pub(crate) mod tests {
         catalogue.apply(step(changes, 5), &Catalogue::default());
         catalogue.save(&path).unwrap();
         let loaded = Catalogue::load(&path).unwrap();
-        assert_eq!(loaded.to_step(), catalogue.to_step());
+        assert_eq!(loaded.revision, 5);
+        assert_eq!(loaded.suspended, catalogue.suspended);
+        let course = loaded.product(&id("course")).unwrap();
+        assert_eq!(course.checkout, catalogue.product(&id("course")).unwrap().checkout);
+        assert!(loaded.product(&id("other")).is_none());
+
+        // It is a step of the registry's stream.
+        let step = WatchCatalogueResponse::decode(fs::read(&path).unwrap().as_slice()).unwrap();
+        assert!(step.reset);
+        let mut applied = Catalogue::default();
+        applied.apply(step, &Catalogue::default());
+        assert_eq!(applied.suspended, catalogue.suspended);
+        assert!(applied.product(&id("course")).is_some());
 
         fs::write(&path, b"\xff\xff\xff").unwrap();
         assert!(Catalogue::load(&path).is_none());
