@@ -247,8 +247,8 @@ class Tagalong:
         saved = data / "catalogue.bin"
         until("the catalogue is saved", lambda: saved.exists() and b"course" in saved.read_bytes())
 
-    def visitors(self, undo, people=8):
-        return Visitors(undo, self.redirect.address("http"), people)
+    def visitors(self, undo, people=8, more=""):
+        return Visitors(undo, self.redirect.address("http"), people, more)
 
     def clicks(self, data=None):
         """What the registry's database holds: for each visit, the IDs of its clicks."""
@@ -257,7 +257,7 @@ class Tagalong:
         )
         clicks = collections.defaultdict(list)
         for click, visit in rows:
-            clicks[visit.strip()].append(str(uuid.UUID(bytes=click)))
+            clicks[visit.split("\n")[0]].append(str(uuid.UUID(bytes=click)))
         return clicks
 
     def arrived(self, visits):
@@ -294,12 +294,12 @@ class Visitor:
     def __init__(self, address):
         self.address, self.connection = address, None
 
-    def visit(self, visit):
-        """Follows the affiliate link. None where there is no answer."""
+    def visit(self, visit, more=""):
+        """Follows the affiliate link, with more parameters in it. None where there is no answer."""
         try:
             if self.connection is None:
                 self.connection = http.client.HTTPConnection(self.address, timeout=30)
-            path = f"/ticket/p/max/?sub1={visit}&consent=1"
+            path = f"/ticket/p/max/?sub1={visit}&consent=1{more}"
             self.connection.request("GET", path, headers={"User-Agent": PHONE})
             answer = self.connection.getresponse()
             answer.read()
@@ -326,8 +326,8 @@ class Visitor:
 class Visitors:
     """People who follow links, each in a thread of their own, until told to stop."""
 
-    def __init__(self, undo, address, people):
-        self.address, self.people = address, people
+    def __init__(self, undo, address, people, more):
+        self.address, self.more_parameters = address, more
         self.visits, self.unanswered = {}, 0
         self.error, self.stopping = None, threading.Event()
         self.name = uuid.uuid4().hex[:8]
@@ -351,7 +351,7 @@ class Visitors:
             n += 1
             visit = f"{self.name}-{person}-{n}"
             try:
-                answer = visitor.visit(visit)
+                answer = visitor.visit(visit, self.more_parameters)
             except Failed as error:
                 self.error = error
                 return
