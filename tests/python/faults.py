@@ -392,6 +392,9 @@ def query(path, sql):
         connection.close()
 
 
+BLOCK = 4096
+
+
 class Disk:
     """An ext4 filesystem in a file, mounted through a loop device."""
 
@@ -401,11 +404,20 @@ class Disk:
         self.mount.mkdir()
         with open(self.file, "wb") as image:
             image.truncate(megabytes << 20)
-        run("mkfs.ext4", "-q", "-F", self.file)
+        run("mkfs.ext4", "-q", "-F", "-b", BLOCK, self.file)
         undo.callback(self.remove)
-        self.attach()
+
+    def make_free_blocks_scarce(self):
+        """Takes room for the filesystem's own data, and none for files: that has to be found when they are written."""
+        self.file.write_bytes(self.file.read_bytes())
+        described = run("dumpe2fs", self.file)
+        for group in re.findall(r"^  Free blocks: (.*)$", described, re.MULTILINE):
+            for first, last in re.findall(r"(\d+)-(\d+)", group):
+                begin, end = int(first) * BLOCK, (int(last) + 1) * BLOCK
+                run("fallocate", "-p", "-o", begin, "-l", end - begin, self.file)
 
     def attach(self):
+        """Mounts it."""
         # Nothing but fsync brings anything to this disk.
         options = ",".join(filter(None, ["loop,commit=600", self.options]))
         mounted = subprocess.run(
@@ -414,6 +426,7 @@ class Disk:
         if mounted.returncode != 0:
             sys.exit(f"CANNOT TEST: no loop devices here: {mounted.stderr.strip()}")
         self.mounted = True
+        return self
 
     def detach(self):
         if self.mounted:
