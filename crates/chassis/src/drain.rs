@@ -36,6 +36,13 @@ impl Drain {
         self.started.cancel();
     }
 
+    /// Runs what the process must not live on without, and [starts](Self::start) when it ends.
+    pub async fn start_after<T>(&self, part: impl Future<Output = T>) -> T {
+        let ended = part.await;
+        self.start();
+        ended
+    }
+
     /// Whether [`Drain::start`] was called.
     #[must_use]
     pub fn is_started(&self) -> bool {

@@ -5,10 +5,12 @@ use tokio::net::TcpListener;
 mod admin;
 mod grpc;
 mod http;
+mod threads;
 
 pub use admin::admin;
 pub use grpc::grpc;
 pub use http::{HttpLimits, http, router};
+pub use threads::http_on_threads;
 
 /// Binds `host:port`; port 0 takes any free one.
 ///

@@ -64,7 +64,7 @@ fn filter<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error
 }
 
 /// The exporter calls over hyper, h2, tower and tonic: unfiltered, it would trace itself.
-const TRACED: &str = "info,hyper=off,h2=off,tower=off,tonic=off,opentelemetry=off";
+const EXPORTED: &str = "info,hyper=off,h2=off,tower=off,tonic=off,opentelemetry=off";
 
 /// Upper bounds in seconds for every histogram whose unit is `s`; the SDK's own suit milliseconds.
 const SECONDS: [f64; 14] =
@@ -74,6 +74,13 @@ const SECONDS: [f64; 14] =
 const FLUSH: Duration = Duration::from_secs(3);
 
 static INITIALISED: AtomicBool = AtomicBool::new(false);
+static TRACED: AtomicBool = AtomicBool::new(false);
+
+/// Whether traces are exported. Where they are not, nobody makes spans: one costs as much as a redirect.
+#[must_use]
+pub fn traced() -> bool {
+    TRACED.load(Ordering::Relaxed)
+}
 
 /// What has to be flushed when a process ends.
 #[derive(Debug)]
@@ -101,6 +108,7 @@ pub fn init(service: &'static str, log: &LogConfig) -> anyhow::Result<Telemetry>
     let registry = prometheus::Registry::new();
     let meter = meter(&registry, resource.clone())?;
     let tracer = tracer(resource)?;
+    TRACED.store(tracer.is_some(), Ordering::Relaxed);
 
     let json = match log.format {
         LogFormat::Auto => !io::stderr().is_terminal(),
@@ -116,7 +124,7 @@ pub fn init(service: &'static str, log: &LogConfig) -> anyhow::Result<Telemetry>
     let spans = tracer.as_ref().map(|tracer| {
         tracing_opentelemetry::layer()
             .with_tracer(tracer.tracer(service))
-            .with_filter(EnvFilter::new(TRACED))
+            .with_filter(EnvFilter::new(EXPORTED))
     });
     tracing_subscriber::registry().with(lines.with_filter(filter)).with(spans).try_init()?;
     global::set_text_map_propagator(TraceContextPropagator::new());

@@ -8,7 +8,7 @@ use http::{HeaderMap, Request, Response, Uri, uri::Scheme};
 use tonic::{Code, Status, TimeoutExpired, body::Body, service::Routes, transport::Endpoint};
 use tower::{BoxError, ServiceExt as _, service_fn, util::BoxCloneSyncService};
 
-use crate::rpc;
+use crate::{rpc, telemetry};
 
 /// What generated clients are made from: `XClient::new(transport)`.
 ///
@@ -61,7 +61,9 @@ pub fn remote(uri: &str) -> Result<Transport, Error> {
         .keep_alive_while_idle(true)
         .connect_lazy();
     Ok(BoxCloneSyncService::new(service_fn(move |mut request: Request<Body>| {
-        rpc::inject(request.headers_mut());
+        if telemetry::traced() {
+            rpc::inject(request.headers_mut());
+        }
         within(deadline(request.headers()), channel.clone().oneshot(request))
     })))
 }

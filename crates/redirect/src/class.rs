@@ -1,6 +1,8 @@
 //! Who or what seems to visit. A hint for counting: nobody is identified, and nothing is refused, by it.
 
-use http::{HeaderMap, HeaderName, Method, header::USER_AGENT};
+use std::{cell::RefCell, collections::HashMap};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header::USER_AGENT};
 use isbot::Bots;
 use tagalong_proto::v1::ClickClass;
 
@@ -34,6 +36,14 @@ const PREVIEWERS: [&str; 18] = [
 const BROWSERS_TOO: [&str; 7] =
     ["sogou", "coccoc", "seznam", "kaspersky", "qqdownload", "^ddg_android", "^duckduckgo"];
 
+/// How many user agents each thread remembers; there are few that many visitors have.
+const REMEMBERED: usize = 512;
+
+thread_local! {
+    /// What was made of user agents lately.
+    static AGENTS: RefCell<HashMap<Box<[u8]>, ClickClass>> = RefCell::default();
+}
+
 /// Tells visitors apart.
 #[derive(Debug)]
 pub(crate) struct Classes(Bots);
@@ -56,15 +66,33 @@ impl Classes {
             || says("purpose", "prefetch")
             || says("x-moz", "prefetch")
         {
-            return ClickClass::Prefetch;
+            ClickClass::Prefetch
+        } else if says("x-purpose", "preview") || says("purpose", "preview") {
+            ClickClass::Preview
+        } else {
+            let agent = headers.get(USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
+            self.of_agent(&agent[..agent.len().min(MAX_AGENT)])
         }
-        let agent = headers.get(USER_AGENT).map(http::HeaderValue::as_bytes).unwrap_or_default();
-        let agent = String::from_utf8_lossy(&agent[..agent.len().min(MAX_AGENT)]);
-        let agent = agent.trim().to_ascii_lowercase();
-        if says("x-purpose", "preview")
-            || says("purpose", "preview")
-            || PREVIEWERS.iter().any(|previewer| agent.contains(previewer))
-        {
+    }
+
+    /// As [`look_at`](Self::look_at), from memory where it can be.
+    fn of_agent(&self, agent: &[u8]) -> ClickClass {
+        AGENTS.with_borrow_mut(|agents| {
+            if let Some(class) = agents.get(agent) {
+                return *class;
+            }
+            if agents.len() >= REMEMBERED {
+                agents.clear();
+            }
+            let class = self.look_at(agent);
+            agents.insert(agent.into(), class);
+            class
+        })
+    }
+
+    fn look_at(&self, agent: &[u8]) -> ClickClass {
+        let agent = String::from_utf8_lossy(agent).trim().to_ascii_lowercase();
+        if PREVIEWERS.iter().any(|previewer| agent.contains(previewer)) {
             ClickClass::Preview
         } else if agent.is_empty() || self.0.is_bot(&agent) {
             ClickClass::Bot

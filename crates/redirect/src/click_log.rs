@@ -1,83 +1,123 @@
 //! Clicks on local disk. A visitor's answer waits until the click is durable, as long as the disk is well; with a
 //! sick one visitors are served all the same, and what is not recorded is counted.
 //!
-//! One thread owns the database. It takes whatever is queued, commits it in one transaction, and then answers
-//! everybody who waits for it.
+//! Clicks gather in a batch while the one before is written. One thread owns the database: it takes the batch, commits
+//! it as one row, and rings at every [`Desk`], where a task of the runtime wakes who waits there.
 
 use std::{
+    mem,
     path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicI64, AtomicU64, Ordering},
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread,
     time::{Duration, Instant},
 };
 
 use opentelemetry::{KeyValue, global, metrics::Counter};
-use prost::Message as _;
+use prost::{DecodeError, Message as _};
+use rusqlite::types::Type;
 use tagalong_chassis::clock::Clock;
 use tagalong_proto::v1::Click;
 use tokio::sync::{Notify, oneshot};
 
+mod desk;
 mod store;
 
-use store::{Entry, Store};
-pub(crate) use store::{Log, Run, Sick};
+pub(crate) use desk::{Recorded, Recording};
+pub(crate) use store::{Log, LogStatus, Sick};
 
-/// How many are committed together.
-const BATCH: usize = 1024;
+use crate::config::ClickDurability;
+use desk::{Batch, Desk};
+use store::Store;
+
 /// How often the log says that clicks are dropped.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
+/// How long relaxed clicks gather before they are written.
+const GATHER: Duration = Duration::from_millis(20);
+/// How long a relaxed click may be at risk before visitors wait for the disk after all.
+const AT_RISK: Duration = Duration::from_millis(50);
 
-/// What visitors put up with.
+/// What visitors and the disk put up with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     /// How many clicks may wait for the disk.
     pub(crate) queue: usize,
     /// How long a visitor waits for it.
     pub(crate) patience: Duration,
+    /// When an answer may go out.
+    pub(crate) durability: ClickDurability,
+    /// How large the log may become, in bytes.
+    pub(crate) size: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { queue: 8192, patience: Duration::from_secs(1) }
+        Self {
+            queue: 8192,
+            patience: Duration::from_secs(1),
+            durability: ClickDurability::Strict,
+            size: 1 << 30,
+        }
     }
-}
-
-/// What became of a click.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Recorded {
-    /// It is on disk.
-    Durably,
-    /// The disk is slow: it is still queued, and will be recorded or counted as dropped.
-    NotYet,
-    /// It is lost, and counted.
-    Dropped,
 }
 
 /// The log. Cheap to clone; ends with its last clone.
 #[derive(Debug, Clone)]
 pub(crate) struct ClickLog {
-    jobs: SyncSender<Job>,
-    shared: Arc<Shared>,
-    patience: Duration,
+    owner: Arc<Owner>,
+    desk: Arc<Desk>,
 }
 
-enum Job {
-    Record(Entry, oneshot::Sender<bool>),
-    Work(Box<dyn FnOnce(&mut Store) + Send>),
-}
-
+/// Tells the thread when nobody is left.
 #[derive(Debug)]
+struct Owner(Arc<Shared>);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.queue().closed = true;
+        self.0.wake.notify_one();
+    }
+}
+
+type Work = Box<dyn FnOnce(&mut Store) + Send>;
+
+/// What waits for the thread.
+#[derive(Default)]
+struct Queue {
+    gathering: Gathering,
+    /// What the thread is writing.
+    writing: Option<(Arc<Batch>, Instant)>,
+    work: Vec<Work>,
+    /// The thread sleeps.
+    idle: bool,
+    /// The disk has kept visitors waiting for too long, and has not moved since.
+    stalled: bool,
+    /// Nobody records any more.
+    closed: bool,
+    /// The thread has ended.
+    dead: bool,
+}
+
+/// Clicks that will be written together.
+#[derive(Debug, Default)]
+struct Gathering {
+    clicks: usize,
+    /// As [`store::Log::append`] writes them.
+    body: Vec<u8>,
+    /// Of the newest click, in Unix seconds.
+    at: i64,
+    /// When the first came.
+    since: Option<Instant>,
+    batch: Arc<Batch>,
+}
+
 struct Shared {
-    /// Numbers clicks as they come.
-    count: AtomicU64,
-    /// The last click whose visitor lost patience, and the last that was dealt with: while the first is ahead, the
-    /// disk has stalled.
-    impatient: AtomicU64,
-    done: AtomicU64,
+    limits: Limits,
+    queue: Mutex<Queue>,
+    wake: Condvar,
+    desks: Mutex<Vec<Weak<Desk>>>,
     recorded: Notify,
     dropped: AtomicU64,
     dropped_metric: Counter<u64>,
@@ -88,14 +128,21 @@ struct Shared {
     shipped: AtomicI64,
 }
 
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
 impl ClickLog {
-    /// Starts the thread. The database is opened now or, where that fails, later.
+    /// Starts the thread, and a task: call it inside the runtime. The database is opened now or, where that
+    /// fails, later.
     pub(crate) fn open(path: PathBuf, clock: Clock, limits: Limits) -> std::io::Result<Self> {
-        let (jobs, queue) = sync_channel(limits.queue);
         let shared = Arc::new(Shared {
-            count: AtomicU64::new(0),
-            impatient: AtomicU64::new(0),
-            done: AtomicU64::new(0),
+            limits,
+            queue: Mutex::default(),
+            wake: Condvar::new(),
+            desks: Mutex::default(),
             recorded: Notify::new(),
             dropped: AtomicU64::new(0),
             dropped_metric: global::meter("tagalong")
@@ -107,7 +154,7 @@ impl ClickLog {
             shipped: AtomicI64::new(1),
         });
         // A first drop is an increase only where there was a zero.
-        for reason in ["slow", "queue", "sick", "closed"] {
+        for reason in ["slow", "queue", "full", "sick", "closed"] {
             shared.dropped_metric.add(0, &[KeyValue::new("reason", reason)]);
         }
         let mut store = Store::new(path, clock);
@@ -118,94 +165,134 @@ impl ClickLog {
         }
         thread::Builder::new().name("click-log".to_owned()).spawn({
             let shared = shared.clone();
-            move || work(&queue, store, &shared)
+            move || Writer { shared: &shared, store }.run()
         })?;
-        Ok(Self { jobs, shared, patience: limits.patience })
+        let desk = shared.open_desk();
+        Ok(Self { owner: Arc::new(Owner(shared)), desk })
     }
 
-    /// Records a click, and returns when it is durable, or when waiting for that is no use.
-    pub(crate) async fn record(&self, click: &Click) -> Recorded {
-        if self.shared.is_stalled() {
-            self.shared.drop_clicks(1, "slow");
-            return Recorded::Dropped;
-        }
-        let entry = Entry {
-            number: self.shared.count.fetch_add(1, Ordering::Relaxed) + 1,
-            at: click.occurred_at.map_or(0, |at| at.seconds),
-            click: click.encode_to_vec(),
+    /// The same log for another runtime, the one this is called in: whoever waits there is woken from inside.
+    pub(crate) fn here(&self) -> Self {
+        Self { owner: self.owner.clone(), desk: self.owner.0.open_desk() }
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.owner.0
+    }
+
+    /// Records a click. Wait for what is returned: until the click is durable (or, relaxed, soon will be), or until
+    /// waiting for that is no use.
+    pub(crate) fn record(&self, click: &Click) -> Recording {
+        let shared = self.shared();
+        let mut queue = shared.queue();
+        let refused = match &*queue {
+            queue if queue.dead => Some("closed"),
+            queue if queue.stalled => Some("slow"),
+            queue if queue.gathering.clicks >= shared.limits.queue => Some("queue"),
+            _ => None,
         };
-        let number = entry.number;
-        let (answer, answered) = oneshot::channel();
-        match self.jobs.try_send(Job::Record(entry, answer)) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => {
-                self.shared.drop_clicks(1, "queue");
-                return Recorded::Dropped;
-            }
-            Err(TrySendError::Disconnected(_)) => {
-                self.shared.drop_clicks(1, "closed");
-                return Recorded::Dropped;
-            }
+        if let Some(reason) = refused {
+            drop(queue);
+            shared.drop_clicks(1, reason);
+            return Recording::done(Recorded::Dropped);
         }
-        match tokio::time::timeout(self.patience, answered).await {
-            Ok(Ok(true)) => Recorded::Durably,
-            Ok(Ok(false)) => Recorded::Dropped,
-            Ok(Err(_)) => {
-                self.shared.drop_clicks(1, "closed");
-                Recorded::Dropped
+        let gathering = &mut queue.gathering;
+        gathering.add(click);
+        let hold = match shared.limits.durability {
+            ClickDurability::Strict => true,
+            ClickDurability::Relaxed => {
+                let since = gathering.since;
+                let writing = queue.writing.as_ref().map(|(_, since)| *since);
+                writing.or(since).is_some_and(|since| since.elapsed() > AT_RISK)
             }
-            Err(_) => {
-                // The next visitors need not find out for themselves.
-                self.shared.impatient.fetch_max(number, Ordering::Relaxed);
-                Recorded::NotYet
-            }
+        };
+        let recording = if hold {
+            Recording::wait(queue.gathering.batch.clone(), self.desk.clone())
+        } else {
+            Recording::done(Recorded::Soon)
+        };
+        let ring = mem::take(&mut queue.idle);
+        drop(queue);
+        if ring {
+            self.desk.begin();
         }
+        recording
     }
 
-    /// Does something with the database, after everything queued before.
+    /// Does something with the database, after everything recorded before.
     pub(crate) async fn with<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Log) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Sick> {
         let (answer, answered) = oneshot::channel();
-        let job = Job::Work(Box::new(move |store| {
+        self.enqueue(Box::new(move |store| {
             // Nobody waits any more: nothing is lost.
             let _ = answer.send(store.with(work));
         }));
-        self.jobs.try_send(job).map_err(|_| Sick)?;
         answered.await.unwrap_or(Err(Sick))
+    }
+
+    /// Says that what was read is no click: the log is moved aside, and a new one begins.
+    pub(crate) async fn broken(&self, error: DecodeError) -> Sick {
+        let broken = self.with::<()>(|_| Err(store::unreadable(Type::Blob, error))).await;
+        broken.err().unwrap_or(Sick)
+    }
+
+    fn enqueue(&self, work: Work) {
+        let shared = self.shared();
+        let mut queue = shared.queue();
+        if !queue.dead {
+            queue.work.push(work);
+            queue.idle = false;
+            shared.wake.notify_one();
+        }
     }
 
     /// Waits for clicks that were recorded since the last call.
     pub(crate) async fn recorded(&self) {
-        self.shared.recorded.notified().await;
+        self.shared().recorded.notified().await;
     }
 
     /// How many clicks were not recorded since the start.
     pub(crate) fn dropped(&self) -> u64 {
-        self.shared.dropped.load(Ordering::Relaxed)
+        self.shared().dropped.load(Ordering::Relaxed)
     }
 
     /// Says which position the registry wants next.
     pub(crate) fn shipped_up_to(&self, next: i64) {
-        self.shared.shipped.store(next, Ordering::Relaxed);
+        self.shared().shipped.store(next, Ordering::Relaxed);
+    }
+
+    /// The position after the last click.
+    pub(crate) fn next(&self) -> i64 {
+        self.shared().next.load(Ordering::Relaxed)
     }
 
     /// How many clicks the registry does not have, as far as is known.
     pub(crate) fn backlog(&self) -> u64 {
-        self.shared.backlog()
+        self.shared().backlog()
     }
 
     /// The same, for somebody who must not keep the log open.
     pub(crate) fn backlog_reader(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
-        let shared = Arc::downgrade(&self.shared);
-        move || shared.upgrade().map_or(0, |shared| shared.backlog())
+        let owner = Arc::downgrade(&self.owner);
+        move || owner.upgrade().map_or(0, |owner| owner.0.backlog())
+    }
+}
+
+impl Gathering {
+    fn add(&mut self, click: &Click) {
+        self.clicks += 1;
+        self.at = self.at.max(click.occurred_at.map_or(0, |at| at.seconds));
+        self.since.get_or_insert_with(Instant::now);
+        // A vector has room for everything.
+        let _ = click.encode_length_delimited(&mut self.body);
     }
 }
 
 impl Shared {
-    fn is_stalled(&self) -> bool {
-        self.impatient.load(Ordering::Relaxed) > self.done.load(Ordering::Relaxed)
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn backlog(&self) -> u64 {
@@ -213,7 +300,8 @@ impl Shared {
         u64::try_from(next - self.shipped.load(Ordering::Relaxed)).unwrap_or_default()
     }
 
-    fn drop_clicks(&self, clicks: u64, reason: &'static str) {
+    fn drop_clicks(&self, clicks: usize, reason: &'static str) {
+        let clicks = clicks as u64;
         self.dropped_metric.add(clicks, &[KeyValue::new("reason", reason)]);
         let dropped = self.dropped.fetch_add(clicks, Ordering::Relaxed) + clicks;
         let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
@@ -222,45 +310,170 @@ impl Shared {
             tracing::error!(reason, dropped, "clicks are answered but not recorded");
         }
     }
+
+    /// Where the oldest click has waited for too long, lets go everybody who waits, and those to come: they need not
+    /// find out for themselves.
+    fn lose_patience(&self) {
+        let mut queue = self.queue();
+        let writing = queue.writing.as_ref().map(|(_, since)| *since);
+        let oldest = writing.or(queue.gathering.since);
+        if oldest.is_none_or(|oldest| oldest.elapsed() < self.limits.patience) {
+            return;
+        }
+        queue.stalled = true;
+        let writing = queue.writing.as_ref().map(|(batch, _)| batch.clone());
+        let batches = [writing, Some(queue.gathering.batch.clone())];
+        drop(queue);
+        for batch in batches.into_iter().flatten() {
+            batch.finish(Recorded::NotYet);
+        }
+        self.ring();
+    }
+
+    fn open_desk(self: &Arc<Self>) -> Arc<Desk> {
+        let desk = Arc::<Desk>::default();
+        let mut desks = self.desks.lock().unwrap_or_else(PoisonError::into_inner);
+        desks.retain(|desk| desk.strong_count() > 0);
+        desks.push(Arc::downgrade(&desk));
+        tokio::spawn(attend(Arc::downgrade(&desk), Arc::downgrade(self)));
+        desk
+    }
+
+    /// Has everybody woken whose batch is finished.
+    fn ring(&self) {
+        let desks = self.desks.lock().unwrap_or_else(PoisonError::into_inner);
+        desks.iter().filter_map(Weak::upgrade).for_each(|desk| desk.ring());
+    }
+}
+
+/// Serves one desk until it or the log is gone.
+async fn attend(desk: Weak<Desk>, shared: Weak<Shared>) {
+    let Some(rung) = desk.upgrade().map(|desk| desk.rung()) else { return };
+    let patience = shared.upgrade().map_or(Duration::MAX, |shared| shared.limits.patience);
+    let mut look = tokio::time::interval(patience / 4);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let ticked = tokio::select! {
+            biased;
+            () = rung.notified() => false,
+            _ = look.tick() => true,
+        };
+        let (Some(desk), Some(shared)) = (desk.upgrade(), shared.upgrade()) else { return };
+        if ticked {
+            shared.lose_patience();
+        }
+        desk.wake();
+        if desk.has_begun() {
+            // Whoever else is there already comes along.
+            tokio::task::yield_now().await;
+            shared.wake.notify_one();
+        }
+    }
 }
 
 /// The thread.
-fn work(queue: &Receiver<Job>, mut store: Store, shared: &Shared) {
-    let mut next = None;
-    while let Some(job) = next.take().or_else(|| queue.recv().ok()) {
-        let (entry, answer) = match job {
-            Job::Work(work) => {
-                work(&mut store);
-                continue;
+struct Writer<'a> {
+    shared: &'a Shared,
+    store: Store,
+}
+
+impl Writer<'_> {
+    fn run(mut self) {
+        let mut spare = Vec::new();
+        while let Some((gathered, work)) = self.next(mem::take(&mut spare)) {
+            if gathered.clicks > 0 {
+                let outcome = self.write(&gathered);
+                self.shared.queue().settle();
+                gathered.batch.finish(outcome);
+                self.shared.ring();
+                self.shared.recorded.notify_one();
             }
-            Job::Record(entry, answer) => (entry, answer),
-        };
-        let (mut entries, mut answers) = (vec![entry], vec![answer]);
-        while entries.len() < BATCH {
-            match queue.try_recv() {
-                Ok(Job::Record(entry, answer)) => {
-                    entries.push(entry);
-                    answers.push(answer);
-                }
-                Ok(job) => {
-                    next = Some(job);
-                    break;
-                }
-                Err(_) => break,
+            for work in work {
+                work(&mut self.store);
+            }
+            spare = gathered.body;
+            spare.clear();
+        }
+    }
+
+    /// What has gathered, and what else is to be done; none when the log ends. `spare` is a body to be used again.
+    fn next(&self, spare: Vec<u8>) -> Option<(Gathering, Vec<Work>)> {
+        let mut queue = self.shared.queue();
+        loop {
+            let ripe = match (queue.gathering.since, self.shared.limits.durability) {
+                _ if queue.closed || !queue.work.is_empty() => Duration::ZERO,
+                (None, _) => Duration::MAX,
+                (Some(_), ClickDurability::Strict) => Duration::ZERO,
+                (Some(since), ClickDurability::Relaxed) => GATHER.saturating_sub(since.elapsed()),
+            };
+            if ripe.is_zero() {
+                break;
+            }
+            let wake = &self.shared.wake;
+            if ripe == Duration::MAX {
+                queue.idle = true;
+                queue = wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            } else {
+                let waited = wake.wait_timeout(queue, ripe);
+                queue = waited.unwrap_or_else(PoisonError::into_inner).0;
             }
         }
-        let committed = store.with(|log| log.append(&entries));
-        match &committed {
-            Ok(position) => shared.next.store(*position, Ordering::Relaxed),
-            Err(Sick) => shared.drop_clicks(entries.len() as u64, "sick"),
+        if queue.closed && queue.gathering.clicks == 0 && queue.work.is_empty() {
+            return None;
         }
-        let last = entries.iter().map(|entry| entry.number).max().unwrap_or_default();
-        shared.done.fetch_max(last, Ordering::Relaxed);
-        for answer in answers {
-            // Whoever lost patience is served already.
-            let _ = answer.send(committed.is_ok());
+        let gathering = Gathering { body: spare, ..Gathering::default() };
+        let gathered = mem::replace(&mut queue.gathering, gathering);
+        queue.writing = gathered.since.map(|since| (gathered.batch.clone(), since));
+        Some((gathered, mem::take(&mut queue.work)))
+    }
+
+    fn write(&mut self, gathered: &Gathering) -> Recorded {
+        let Gathering { clicks, body, at, .. } = gathered;
+        let Limits { size, .. } = self.shared.limits;
+        let shipped = self.shared.shipped.load(Ordering::Relaxed);
+        let written = self.store.with(|log| {
+            if log.size() >= size {
+                log.make_room(shipped, size)?;
+            }
+            if log.size() >= size { Ok(None) } else { log.append(*clicks, *at, body).map(Some) }
+        });
+        match written {
+            Ok(Some(next)) => {
+                self.shared.next.store(next, Ordering::Relaxed);
+                return Recorded::Durably;
+            }
+            Ok(None) => self.shared.drop_clicks(*clicks, "full"),
+            Err(Sick) => self.shared.drop_clicks(*clicks, "sick"),
         }
-        shared.recorded.notify_one();
+        Recorded::Dropped
+    }
+}
+
+impl Queue {
+    /// The disk has moved.
+    fn settle(&mut self) {
+        self.writing = None;
+        self.stalled = false;
+    }
+}
+
+impl Drop for Writer<'_> {
+    /// Also where the thread panicked: nobody shall wait for it.
+    fn drop(&mut self) {
+        let mut queue = self.shared.queue();
+        queue.dead = true;
+        queue.work.clear();
+        let clicks = queue.gathering.clicks;
+        let writing = queue.writing.take().map(|(batch, _)| batch);
+        let batches = [writing, Some(mem::take(&mut queue.gathering).batch)];
+        drop(queue);
+        if clicks > 0 {
+            self.shared.drop_clicks(clicks, "closed");
+        }
+        for batch in batches.into_iter().flatten() {
+            batch.finish(Recorded::Dropped);
+        }
+        self.shared.ring();
     }
 }
 

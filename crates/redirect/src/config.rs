@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use tagalong_chassis::config::{LogConfig, Settings as ReadSettings};
 
-use crate::error::Error;
+use crate::{click_log::Limits, error::Error};
 
 const DAY: Duration = Duration::from_hours(24);
 /// Browsers keep no cookie longer.
@@ -56,8 +56,25 @@ pub struct Config {
     pub cookie_max_age_days: u32,
     /// Whether the cookie is for HTTPS only. Off is for trying things out on plain HTTP.
     pub cookie_secure: bool,
-    /// How long shipped clicks are kept, in days: as long as a restored backup of the registry may be old.
+    /// When a visitor's answer may go out.
+    pub click_durability: ClickDurability,
+    /// How large the click log may become, in MiB; at least 1. When it is full of clicks that were not shipped, visitors are
+    /// served and their clicks counted as dropped.
+    pub click_log_limit_mb: u64,
+    /// How long shipped clicks are kept, in days: as long as a restored backup of the registry may be old. A full
+    /// log keeps them for less.
     pub click_retention_days: u32,
+}
+
+/// When a visitor's answer may go out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClickDurability {
+    /// When the click is on disk: an answered click survives a power cut.
+    #[default]
+    Strict,
+    /// At once: what was answered in the last 50 ms may be lost when the process or the machine dies.
+    Relaxed,
 }
 
 impl Default for Config {
@@ -73,6 +90,8 @@ impl Default for Config {
             decision_deadline_ms: 150,
             cookie_max_age_days: 90,
             cookie_secure: true,
+            click_durability: ClickDurability::default(),
+            click_log_limit_mb: 4096,
             click_retention_days: 7,
         }
     }
@@ -88,7 +107,19 @@ impl Config {
             let problem = format!("must be 1 to {LONGEST_COOKIE}");
             return Err(Error::Config { field: "cookie_max_age_days", problem });
         }
+        if self.click_log_limit_mb == 0 {
+            let problem = "must be at least 1".to_owned();
+            return Err(Error::Config { field: "click_log_limit_mb", problem });
+        }
         Ok(())
+    }
+
+    pub(crate) fn click_limits(&self) -> Limits {
+        Limits {
+            durability: self.click_durability,
+            size: self.click_log_limit_mb.saturating_mul(1 << 20),
+            ..Limits::default()
+        }
     }
 
     pub(crate) fn decision_deadline(&self) -> Duration {
@@ -116,6 +147,7 @@ mod tests {
             (Config { decision_deadline_ms: 5001, ..Config::default() }, "decision_deadline_ms"),
             (Config { cookie_max_age_days: 0, ..Config::default() }, "cookie_max_age_days"),
             (Config { cookie_max_age_days: 401, ..Config::default() }, "cookie_max_age_days"),
+            (Config { click_log_limit_mb: 0, ..Config::default() }, "click_log_limit_mb"),
         ] {
             assert!(
                 config.check().unwrap_err().to_string().starts_with(&format!("redirect.{field}: "))

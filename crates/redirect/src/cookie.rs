@@ -45,11 +45,25 @@ pub(crate) fn opted_out(headers: &HeaderMap) -> bool {
     headers.get("sec-gpc").is_some_and(|value| value.as_bytes().trim_ascii() == b"1")
 }
 
-/// The value of `Set-Cookie`.
-pub(crate) fn format(click: &str, max_age: Duration, secure: bool) -> String {
-    let secure = if secure { "; Secure" } else { "" };
-    let seconds = max_age.as_secs();
-    format!("{NAME}={click}; Max-Age={seconds}; Path=/; HttpOnly{secure}; SameSite=Lax")
+/// How the cookie is set.
+#[derive(Debug)]
+pub(crate) struct Setting {
+    /// What stands behind the click's ID.
+    attributes: String,
+}
+
+impl Setting {
+    pub(crate) fn new(max_age: Duration, secure: bool) -> Self {
+        let secure = if secure { "; Secure" } else { "" };
+        let seconds = max_age.as_secs();
+        let attributes = format!("; Max-Age={seconds}; Path=/; HttpOnly{secure}; SameSite=Lax");
+        Self { attributes }
+    }
+
+    /// The value of `Set-Cookie`.
+    pub(crate) fn of(&self, click: &str) -> String {
+        [NAME, "=", click, &self.attributes].concat()
+    }
 }
 
 #[cfg(test)]
@@ -98,9 +112,9 @@ mod tests {
     fn attributes() {
         let day = Duration::from_hours(24);
         assert_eq!(
-            format("x", day, true),
+            Setting::new(day, true).of("x"),
             "tagalong=x; Max-Age=86400; Path=/; HttpOnly; Secure; SameSite=Lax"
         );
-        assert!(!format("x", day, false).contains("Secure"));
+        assert!(!Setting::new(day, false).of("x").contains("Secure"));
     }
 }

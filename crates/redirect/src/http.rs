@@ -1,6 +1,11 @@
 //! What visitors get.
 
-use std::{convert::Infallible, pin::Pin, sync::Arc};
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use bytes::Bytes;
 use http::{
@@ -12,11 +17,12 @@ use http::{
     request::Parts,
 };
 use http_body_util::Full;
-use tracing::{Instrument as _, field::Empty};
+use tagalong_chassis::telemetry::traced;
+use tracing::{Span, field::Empty};
 
 use crate::{
     Edge,
-    click_log::Recorded,
+    click_log::{ClickLog, Recorded, Recording},
     cookie::{self, Visitor},
     visit::{self, Visit},
 };
@@ -26,34 +32,81 @@ const NOT_YET: &str = "<!doctype html><title>One moment</title><p>Please try aga
 
 /// The public HTTP service. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Http(pub(crate) Arc<Edge>);
+pub struct Http {
+    pub(crate) edge: Arc<Edge>,
+    pub(crate) log: ClickLog,
+}
 
 impl<B> hyper::service::Service<Request<B>> for Http {
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = Answer;
 
-    fn call(&self, request: Request<B>) -> Self::Future {
-        let edge = self.0.clone();
-        let (parts, _) = request.into_parts();
-        // Path and query stay out of spans: they hold tokens.
-        let span = tracing::info_span!(
-            "visit",
-            otel.kind = "server",
-            http.request.method = method_name(&parts.method),
-            http.response.status_code = Empty,
-            product = Empty,
-            link = Empty,
-            class = Empty,
-        );
-        let answer = async move {
-            let response = answer(&edge, &parts).await;
-            tracing::Span::current()
-                .record("http.response.status_code", response.status().as_u16());
-            Ok(response)
-        };
-        Box::pin(answer.instrument(span))
+    fn call(&self, request: Request<B>) -> Answer {
+        let (request, _) = request.into_parts();
+        let span = if traced() { span(&request.method) } else { Span::none() };
+        let state = span.in_scope(|| self.answer(&request));
+        Answer { state, span }
     }
+}
+
+/// An answer, on its way.
+#[derive(Debug)]
+pub struct Answer {
+    state: State,
+    span: Span,
+}
+
+enum State {
+    Ready(Option<Response<Full<Bytes>>>),
+    /// Until the click is on disk.
+    Recording(Recording, Option<Response<Full<Bytes>>>),
+    /// Until there is a decision as well.
+    Deciding(Pin<Box<dyn Future<Output = Response<Full<Bytes>>> + Send>>),
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Ready(_) => "Ready",
+            Self::Recording(..) => "Recording",
+            Self::Deciding(_) => "Deciding",
+        })
+    }
+}
+
+impl Future for Answer {
+    type Output = Result<Response<Full<Bytes>>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { state, span } = self.get_mut();
+        let _entered = span.enter();
+        let response = match state {
+            State::Ready(response) => response.take(),
+            State::Recording(recording, response) => {
+                let recorded = ready!(Pin::new(recording).poll(context));
+                response.take().map(|response| promise(response, recorded))
+            }
+            State::Deciding(answer) => Some(ready!(answer.as_mut().poll(context))),
+        };
+        // None only where it is asked again after its answer.
+        let response = response.unwrap_or_default();
+        span.record("http.response.status_code", response.status().as_u16());
+        Poll::Ready(Ok(response))
+    }
+}
+
+/// Path and query stay out of it: they hold tokens.
+fn span(method: &Method) -> Span {
+    tracing::info_span!(
+        "visit",
+        otel.kind = "server",
+        http.request.method = method_name(method),
+        http.response.status_code = Empty,
+        product = Empty,
+        link = Empty,
+        class = Empty,
+    )
 }
 
 /// Methods are whatever a client sends; a span shall not hold just anything.
@@ -65,45 +118,64 @@ fn method_name(method: &Method) -> &'static str {
     }
 }
 
-async fn answer(edge: &Edge, request: &Parts) -> Response<Full<Bytes>> {
-    if request.method != Method::GET && request.method != Method::HEAD {
-        let mut response = page(StatusCode::METHOD_NOT_ALLOWED, "");
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return response;
+impl Http {
+    fn answer(&self, request: &Parts) -> State {
+        let Self { edge, log } = self;
+        let now_with = |response| State::Ready(Some(response));
+        if request.method != Method::GET && request.method != Method::HEAD {
+            let mut response = page(StatusCode::METHOD_NOT_ALLOWED, "");
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return now_with(response);
+        }
+        let catalogue = edge.live.catalogue();
+        let Some(catalogue) = catalogue.as_deref() else {
+            let mut response = page(StatusCode::SERVICE_UNAVAILABLE, NOT_YET);
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            return now_with(response);
+        };
+        let now = edge.clock.now();
+        let query = request.uri.query().unwrap_or_default();
+        let visit = Visit::read(catalogue, &edge.tokens, now, request.uri.path(), query);
+        let Some(visit) = visit else { return now_with(page(StatusCode::NOT_FOUND, NOT_FOUND)) };
+
+        let class = edge.classes.of(&request.method, &request.headers);
+        let id = visit::click_id(now);
+        let span = Span::current();
+        span.record("product", visit.product.id.as_str());
+        span.record("link", visit.kind.as_str_name());
+        span.record("class", class.as_str_name());
+        edge.metrics.count(class);
+
+        let click = visit.click(&id, class, cookie::read(&request.headers), now);
+        let recording = log.record(&click);
+        let visitor = Visitor {
+            class,
+            touch: visit.is_touch(),
+            consents: visit.query.consents(),
+            opted_out: cookie::opted_out(&request.headers),
+        };
+        let cookie = cookie::is_set(visit.product.cookies, visitor).then(|| edge.cookie.of(&id));
+        if visit.token.is_none() {
+            let location = visit.location(&visit.undecided(), &id);
+            return State::Recording(recording, Some(redirect(location, false, cookie)));
+        }
+        let (edge, visit) = (edge.clone(), visit.into_owned());
+        State::Deciding(Box::pin(async move {
+            let (recorded, credit) = tokio::join!(
+                recording,
+                visit.credit(&edge.link_rendering, now, edge.decision_deadline),
+            );
+            promise(redirect(visit.location(&credit, &id), true, cookie), recorded)
+        }))
     }
-    let Some(catalogue) = edge.live.catalogue() else {
-        let mut response = page(StatusCode::SERVICE_UNAVAILABLE, NOT_YET);
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
-        return response;
-    };
-    let now = edge.clock.now();
-    let query = request.uri.query().unwrap_or_default();
-    let visit = Visit::read(&catalogue, &edge.tokens, now, request.uri.path(), query);
-    let Some(visit) = visit else { return page(StatusCode::NOT_FOUND, NOT_FOUND) };
+}
 
-    let class = edge.classes.of(&request.method, &request.headers);
-    let id = visit::click_id(now);
-    let span = tracing::Span::current();
-    span.record("product", visit.product.id.as_str());
-    span.record("link", visit.kind.as_str_name());
-    span.record("class", class.as_str_name());
-    edge.metrics.count(class);
-
-    let click = visit.click(&id, class, cookie::read(&request.headers), now);
-    let (recorded, credit) = tokio::join!(
-        edge.log.record(&click),
-        visit.credit(&edge.link_rendering, now, edge.decision_deadline),
-    );
-    let visitor = Visitor {
-        class,
-        touch: visit.is_touch(),
-        consents: visit.query.consents(),
-        opted_out: cookie::opted_out(&request.headers),
-    };
-    // A cookie that names a click nobody knows would displace one that counts.
-    let cookie = recorded == Recorded::Durably && cookie::is_set(visit.product.cookies, visitor);
-    let cookie = cookie.then(|| cookie::format(&id, edge.cookie_max_age, edge.cookie_secure));
-    redirect(visit.location(&credit, &id), visit.token.is_some(), cookie)
+/// A cookie that names a click nobody will know would displace one that counts.
+fn promise(mut response: Response<Full<Bytes>>, recorded: Recorded) -> Response<Full<Bytes>> {
+    if !matches!(recorded, Recorded::Durably | Recorded::Soon) {
+        response.headers_mut().remove(SET_COOKIE);
+    }
+    response
 }
 
 fn redirect(location: String, tokened: bool, cookie: Option<String>) -> Response<Full<Bytes>> {
@@ -115,11 +187,14 @@ fn redirect(location: String, tokened: bool, cookie: Option<String>) -> Response
     let mut response = Response::new(Full::default());
     *response.status_mut() = StatusCode::FOUND;
     let headers = response.headers_mut();
+    headers.reserve(4);
     headers.insert(LOCATION, location);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let referrer = if tokened { "no-referrer" } else { "strict-origin-when-cross-origin" };
     headers.insert(REFERRER_POLICY, HeaderValue::from_static(referrer));
-    if let Some(Ok(cookie)) = cookie.map(HeaderValue::try_from) {
+    if let Some(Ok(cookie)) =
+        cookie.map(|cookie| HeaderValue::from_maybe_shared(Bytes::from(cookie)))
+    {
         headers.insert(SET_COOKIE, cookie);
     }
     response

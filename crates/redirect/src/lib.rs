@@ -27,13 +27,16 @@ mod watch;
 use std::{
     fs::{self, File},
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use opentelemetry::{
     KeyValue, global,
-    metrics::{Counter, ObservableGauge},
+    metrics::{ObservableCounter, ObservableGauge},
 };
 use tagalong_attribution::token::KeyRing;
 use tagalong_chassis::{
@@ -47,15 +50,11 @@ use tagalong_chassis::{
 use tagalong_proto::v1::{ClickClass, redirect_service_server::RedirectServiceServer};
 use tonic::service::Routes;
 
-pub use config::{Config, Settings};
+pub use config::{ClickDurability, Config, Settings};
 pub use error::Error;
 pub use http::Http;
 
-use crate::{
-    class::Classes,
-    click_log::{ClickLog, Limits},
-    watch::Live,
-};
+use crate::{class::Classes, click_log::ClickLog, watch::Live};
 
 /// Whom the redirect asks.
 #[derive(Debug, Clone)]
@@ -84,8 +83,7 @@ pub(crate) struct Edge {
     clock: Clock,
     classes: Classes,
     decision_deadline: Duration,
-    cookie_max_age: Duration,
-    cookie_secure: bool,
+    cookie: cookie::Setting,
     metrics: Metrics,
     _lock: File,
 }
@@ -106,7 +104,7 @@ impl Service {
         config.check()?;
         let lock = lock(&config.data)?;
         let log =
-            ClickLog::open(config.data.join("clicks.sqlite"), clock.clone(), Limits::default())
+            ClickLog::open(config.data.join("clicks.sqlite"), clock.clone(), config.click_limits())
                 .map_err(Error::Thread)?;
         let edge = Edge {
             live: Live::open(config.data.join("catalogue.bin"), ready.gate("catalogue")),
@@ -117,8 +115,7 @@ impl Service {
             clock,
             classes: Classes::new(),
             decision_deadline: config.decision_deadline(),
-            cookie_max_age: config.cookie_max_age(),
-            cookie_secure: config.cookie_secure,
+            cookie: cookie::Setting::new(config.cookie_max_age(), config.cookie_secure),
             _lock: lock,
         };
         Ok(Self {
@@ -128,10 +125,10 @@ impl Service {
         })
     }
 
-    /// What visitors talk to; for [`serve::http`].
+    /// What visitors talk to; for [`serve::http_on_threads`]. Call it inside the runtime that serves it.
     #[must_use]
     pub fn http(&self) -> Http {
-        Http(self.edge.clone())
+        Http { edge: self.edge.clone(), log: self.edge.log.here() }
     }
 
     /// `RedirectService`.
@@ -179,28 +176,47 @@ impl Service {
 fn lock(data: &Path) -> Result<File, Error> {
     let unusable = |source| Error::Data { path: data.to_owned(), source };
     fs::create_dir_all(data).map_err(unusable)?;
-    let file = File::options()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(data.join("lock"))
-        .map_err(unusable)?;
+    let path = data.join("lock");
+    let file = File::options().write(true).create(true).truncate(false).open(&path);
+    // On a disk that has become read-only the click log is sick, and visitors are served all the same.
+    let file = file.or_else(|error| File::open(&path).map_err(|_| error)).map_err(unusable)?;
     file.try_lock().map_err(|error| Error::data(data, error))?;
     Ok(file)
 }
 
+/// Clicks by class. Plain numbers, read when somebody looks: a labelled counter would cost more than the rest of a click.
 #[derive(Debug)]
 struct Metrics {
-    clicks: Counter<u64>,
+    clicks: Arc<[AtomicU64; CLASSES.len()]>,
+    _counter: ObservableCounter<u64>,
     _backlog: ObservableGauge<u64>,
 }
+
+const CLASSES: [(ClickClass, &str); 6] = [
+    (ClickClass::Unspecified, "unspecified"),
+    (ClickClass::Human, "human"),
+    (ClickClass::Bot, "bot"),
+    (ClickClass::Prefetch, "prefetch"),
+    (ClickClass::Preview, "preview"),
+    (ClickClass::Head, "head"),
+];
 
 impl Metrics {
     fn new(log: &ClickLog) -> Self {
         let meter = global::meter("tagalong");
-        let clicks = meter
-            .u64_counter("tagalong.clicks")
+        let clicks: Arc<[AtomicU64; CLASSES.len()]> = Arc::default();
+        let counter = meter
+            .u64_observable_counter("tagalong.clicks")
             .with_description("Answered links, by who or what seems to have visited")
+            .with_callback({
+                let clicks = clicks.clone();
+                move |counter| {
+                    for ((_, class), clicks) in CLASSES.iter().zip(&*clicks) {
+                        let clicks = clicks.load(Ordering::Relaxed);
+                        counter.observe(clicks, &[KeyValue::new("class", *class)]);
+                    }
+                }
+            })
             .build();
         let backlog = log.backlog_reader();
         let backlog = meter
@@ -208,19 +224,14 @@ impl Metrics {
             .with_description("Recorded clicks that the registry does not have yet")
             .with_callback(move |gauge| gauge.observe(backlog(), &[]))
             .build();
-        Self { clicks, _backlog: backlog }
+        Self { clicks, _counter: counter, _backlog: backlog }
     }
 
     fn count(&self, class: ClickClass) {
-        let class = match class {
-            ClickClass::Human => "human",
-            ClickClass::Bot => "bot",
-            ClickClass::Prefetch => "prefetch",
-            ClickClass::Preview => "preview",
-            ClickClass::Head => "head",
-            ClickClass::Unspecified => "unspecified",
-        };
-        self.clicks.add(1, &[KeyValue::new("class", class)]);
+        let classes = CLASSES.iter().zip(&*self.clicks);
+        for (_, clicks) in classes.filter(|((other, _), _)| *other == class) {
+            clicks.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -244,17 +255,17 @@ pub async fn serve(process: Process<Settings>) -> anyhow::Result<()> {
     announce("redirect", "http", http.local_addr()?);
     announce("redirect", "grpc", grpc.local_addr()?);
     announce("redirect", "admin", admin.local_addr()?);
-    let grpc = async {
-        let ended = serve::grpc(grpc, service.routes(), ready.clone(), drain.clone()).await;
-        // Where it could not be served, the process must not live on without it.
-        drain.start();
-        ended
+    let visitors = {
+        let service = service.clone();
+        move || service.http()
     };
-    let ((), grpc, (), ()) = tokio::join!(
-        serve::http(http, service.http(), serve::HttpLimits::default(), drain.clone()),
-        grpc,
+    let limits = serve::HttpLimits::default();
+    let (http, grpc, (), ()) = tokio::join!(
+        drain.start_after(serve::http_on_threads(http, visitors, limits, drain.clone())),
+        drain.start_after(serve::grpc(grpc, service.routes(), ready.clone(), drain.clone())),
         serve::admin(admin, ready.clone(), metrics, drain.clone()),
         service.run(&drain),
     );
+    http?;
     grpc
 }

@@ -24,6 +24,12 @@ impl<'a> Query<'a> {
         Self(named.collect())
     }
 
+    /// The same, outliving the request.
+    pub(crate) fn into_owned(self) -> Query<'static> {
+        let owned = |text: Cow<'a, str>| Cow::Owned(text.into_owned());
+        Query(self.0.into_iter().map(|(name, value)| (owned(name), owned(value))).collect())
+    }
+
     /// The value of the first parameter of this name.
     fn first(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_ref())

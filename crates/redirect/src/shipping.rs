@@ -4,7 +4,7 @@ use std::{convert::Infallible, time::Duration};
 
 use tagalong_chassis::{clock::Clock, transport::Transport};
 use tagalong_proto::v1::{
-    GetClickLogRequest, RecordClicksRequest, click_service_client::ClickServiceClient,
+    Click, GetClickLogRequest, RecordClicksRequest, click_service_client::ClickServiceClient,
 };
 use tokio::time::{Instant, sleep, timeout};
 use tonic::{Request, Status};
@@ -12,11 +12,15 @@ use uuid::Uuid;
 
 use crate::{
     backoff,
-    click_log::{ClickLog, Log, Run, Sick},
+    click_log::{ClickLog, Log, LogStatus, Sick},
 };
 
 /// How many clicks go at once.
-const RUN: i64 = 500;
+const RUN: u16 = 2000;
+/// How many bytes of them, about: a message must be smaller than 4 MiB.
+const RUN_BYTES: usize = 1 << 20;
+/// How long clicks gather before they go, unless there is a whole run of them.
+const GATHER: Duration = Duration::from_millis(50);
 /// How long the registry has for an answer.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// How long the registry is taken at its word while no clicks come: it may be restored from a backup meanwhile.
@@ -69,20 +73,30 @@ impl Shipping<'_> {
         loop {
             self.log.shipped_up_to(next);
             self.prune(next).await?;
-            let run = self.log.with(move |log| log.read(next, RUN)).await?;
+            let run = self.log.with(move |log| log.read(next, RUN.into(), RUN_BYTES)).await?;
             if run.log.id != id || next > run.log.next {
                 // It was broken, and another took its place.
                 (id, next) = self.resume().await?;
-            } else if run.clicks.is_empty() {
-                self.recovered();
-                // A wake-up that came before is not lost.
-                if timeout(IDLE, self.log.recorded()).await.is_err() {
-                    (id, next) = self.resume().await?;
-                }
-            } else {
-                next = self.send(next, run).await?;
-                self.recovered();
+                continue;
             }
+            // Not on the log's thread: visitors wait for that.
+            let clicks = match run.clicks(RUN.into(), RUN_BYTES) {
+                Ok(clicks) => clicks,
+                Err(error) => return Err(self.log.broken(error).await.into()),
+            };
+            if !clicks.is_empty() {
+                next = self.send(next, run.log, clicks).await?;
+            }
+            self.recovered();
+            self.log.shipped_up_to(next);
+            if self.log.backlog() >= RUN.into() {
+                continue;
+            }
+            // A wake-up that came before is not lost.
+            if next >= self.log.next() && timeout(IDLE, self.log.recorded()).await.is_err() {
+                (id, next) = self.resume().await?;
+            }
+            sleep(GATHER).await;
         }
     }
 
@@ -103,12 +117,12 @@ impl Shipping<'_> {
         }
     }
 
-    async fn send(&mut self, from: i64, run: Run) -> Result<i64, Error> {
+    async fn send(&mut self, from: i64, log: LogStatus, clicks: Vec<Click>) -> Result<i64, Error> {
         let request = RecordClicksRequest {
-            log_id: run.log.id.to_string(),
+            log_id: log.id.to_string(),
             first_position: from,
-            clicks: run.clicks,
-            oldest_position: run.log.oldest,
+            clicks,
+            oldest_position: log.oldest,
         };
         let answer = timeout(DEADLINE, self.registry.record_clicks(within_deadline(request)));
         let wanted = answer.await??.into_inner().next_position;

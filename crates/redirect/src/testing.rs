@@ -46,6 +46,7 @@ use crate::{
         tests::{product, step, suspended},
         to_proto,
     },
+    click_log::{ClickLog, LogStatus},
     visit,
 };
 
@@ -148,7 +149,13 @@ pub(crate) async fn location(service: &Service, target: &str) -> String {
 
 /// All clicks in a service's log.
 pub(crate) async fn recorded(service: &Service) -> Vec<Click> {
-    service.edge.log.with(|log| log.read(1, 10_000)).await.unwrap().clicks
+    read(&service.edge.log).await.0
+}
+
+/// All clicks in a log that never lost any, and where it stands.
+pub(crate) async fn read(log: &ClickLog) -> (Vec<Click>, LogStatus) {
+    let run = log.with(|log| log.read(1, i64::MAX, usize::MAX)).await.unwrap();
+    (run.clicks(usize::MAX, usize::MAX).unwrap(), run.log)
 }
 
 /// Link rendering that does the same each time.

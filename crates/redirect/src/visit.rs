@@ -77,6 +77,11 @@ impl<'a> Visit<'a> {
         })
     }
 
+    /// The same, outliving the request.
+    pub(crate) fn into_owned(self) -> Visit<'static> {
+        Visit { query: self.query.into_owned(), ..self }
+    }
+
     /// The affiliate in the path, if it counts.
     pub(crate) fn affiliate(&self) -> Option<&AffiliateId> {
         self.named.as_ref().filter(|_| self.no_affiliate == NoAffiliate::Unspecified)
@@ -117,6 +122,11 @@ impl<'a> Visit<'a> {
                 self.credited_by(None)
             }
         }
+    }
+
+    /// Who is passed on where nobody is asked.
+    pub(crate) fn undecided(&self) -> Credit {
+        self.credited_by(None)
     }
 
     fn credited_by(&self, answer: Option<&RenderLinkResponse>) -> Credit {

@@ -227,19 +227,19 @@ impl All {
         let Self { registry, rendering, redirect, http, grpc, admin, process, .. } = self;
         let Process { drain, ready, metrics, .. } = process;
         let routes = redirect.add_to(rendering.add_to(registry.routes()));
-        let grpc = async {
-            let ended = serve::grpc(grpc, routes, ready.clone(), drain.clone()).await;
-            // Where one part ended, the process must not live on without it.
-            drain.start();
-            ended
+        let visitors = {
+            let redirect = redirect.clone();
+            move || redirect.http()
         };
-        let ((), served, (), ()) = tokio::join!(
-            serve::http(http, redirect.http(), serve::HttpLimits::default(), drain.clone()),
-            grpc,
+        let limits = serve::HttpLimits::default();
+        let (visited, served, (), ()) = tokio::join!(
+            drain.start_after(serve::http_on_threads(http, visitors, limits, drain.clone())),
+            drain.start_after(serve::grpc(grpc, routes, ready.clone(), drain.clone())),
             serve::admin(admin, ready.clone(), metrics, drain.clone()),
             redirect.run(&drain),
         );
         registry.close().await?;
+        visited?;
         served
     }
 }

@@ -26,8 +26,6 @@ pub struct HttpLimits {
     pub header_read_timeout: Duration,
     /// How many connections are open at once; others wait in the system's queue. Default 10,000.
     pub connections: usize,
-    /// How many headers a request may have. Default 64.
-    pub headers: usize,
     /// How large a request's head may be and how much is read ahead, in bytes; at least 8,192.
     /// Default 16 KiB.
     pub buffer: usize,
@@ -38,7 +36,6 @@ impl Default for HttpLimits {
         Self {
             header_read_timeout: Duration::from_secs(10),
             connections: 10_000,
-            headers: 64,
             buffer: 16 * 1024,
         }
     }
@@ -59,7 +56,10 @@ where
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_read_timeout)
-        .max_headers(limits.headers)
+        // Otherwise it reads once more while a request is being answered, in case the peer has gone.
+        .half_close(true)
+        // Answers are small: one buffer costs less than a list of them.
+        .writev(false)
         .max_header_size(limits.buffer)
         .max_buf_size(limits.buffer.max(8192));
     let graceful = GracefulShutdown::new();

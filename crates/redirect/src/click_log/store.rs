@@ -7,9 +7,10 @@ use std::{
     time::Instant,
 };
 
-use prost::Message as _;
+use prost::{DecodeError, Message as _};
 use rusqlite::{
-    Connection, ErrorCode, OptionalExtension as _, TransactionBehavior, params, types::Type,
+    Connection, ErrorCode, OptionalExtension as _, Transaction, TransactionBehavior, params,
+    types::Type,
 };
 use tagalong_chassis::clock::Clock;
 use tagalong_proto::v1::Click;
@@ -17,9 +18,13 @@ use uuid::Uuid;
 
 use crate::backoff;
 
-const VERSION: i64 = 1;
-/// How many clicks are deleted at once: visitors wait meanwhile.
-const PRUNE: i64 = 2000;
+const VERSION: i64 = 2;
+/// How many clicks are deleted at once, about: visitors wait meanwhile.
+const PRUNE: i64 = 10_000;
+/// How many clicks of an older version's log are put into one batch.
+const UPGRADE: i64 = 500;
+/// What a row takes besides its body, in bytes, about.
+const ROW: u64 = 32;
 /// How long to wait for somebody who looks into the database, such as an operator's `sqlite3`.
 const BUSY: std::time::Duration = std::time::Duration::from_millis(500);
 
@@ -29,10 +34,11 @@ CREATE TABLE IF NOT EXISTS log (
     id     TEXT NOT NULL,    -- this log's UUID
     oldest INTEGER NOT NULL  -- the first position that was never deleted
 ) STRICT;
-CREATE TABLE IF NOT EXISTS click (
-    position INTEGER PRIMARY KEY,  -- from 1, without gaps
-    at       INTEGER NOT NULL,     -- Unix seconds
-    click    BLOB NOT NULL         -- tagalong.v1.Click
+CREATE TABLE IF NOT EXISTS batch (
+    position INTEGER PRIMARY KEY,  -- of its first click; clicks are counted from 1, without gaps
+    clicks   INTEGER NOT NULL,
+    at       INTEGER NOT NULL,     -- of its newest click, Unix seconds
+    body     BLOB NOT NULL         -- tagalong.v1.Click, each after its length
 ) STRICT;
 ";
 
@@ -41,18 +47,9 @@ CREATE TABLE IF NOT EXISTS click (
 #[error("the click log cannot be used now")]
 pub(crate) struct Sick;
 
-/// A click to be written.
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) number: u64,
-    /// Unix seconds.
-    pub(super) at: i64,
-    pub(super) click: Vec<u8>,
-}
-
 /// Where the log stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Status {
+pub(crate) struct LogStatus {
     /// The log's UUID.
     pub(crate) id: Uuid,
     /// The first position it holds.
@@ -61,20 +58,48 @@ pub(crate) struct Status {
     pub(crate) next: i64,
 }
 
-/// Clicks in a row.
-#[derive(Debug, Clone, PartialEq)]
+/// Clicks in a row, as they are stored.
+#[derive(Debug)]
 pub(crate) struct Run {
     /// Read in the same moment.
-    pub(crate) log: Status,
-    /// From the position asked for.
-    pub(crate) clicks: Vec<Click>,
+    pub(crate) log: LogStatus,
+    /// How many clicks of the first batch come before the position asked for.
+    skip: usize,
+    bodies: Vec<Vec<u8>>,
+}
+
+impl Run {
+    /// The clicks: at most `limit`, and about `bytes` of them.
+    ///
+    /// # Errors
+    /// What is no click: the log is broken.
+    pub(crate) fn clicks(&self, limit: usize, bytes: usize) -> Result<Vec<Click>, DecodeError> {
+        let mut clicks = Vec::new();
+        let (mut skip, mut read) = (self.skip, 0);
+        for body in &self.bodies {
+            let mut body = body.as_slice();
+            while !body.is_empty() && clicks.len() < limit && read < bytes {
+                let before = body.len();
+                let click = Click::decode_length_delimited(&mut body)?;
+                if skip > 0 {
+                    skip -= 1;
+                } else {
+                    read += before - body.len();
+                    clicks.push(click);
+                }
+            }
+        }
+        Ok(clicks)
+    }
 }
 
 /// An open database.
 #[derive(Debug)]
 pub(crate) struct Log {
     connection: Connection,
-    status: Status,
+    status: LogStatus,
+    /// In bytes, about: what is measured now and then, and what came since.
+    size: u64,
 }
 
 /// The database, open or waiting to be opened again.
@@ -185,7 +210,7 @@ fn is_corrupt(error: &rusqlite::Error) -> bool {
     }
 }
 
-fn unreadable(
+pub(super) fn unreadable(
     kind: Type,
     error: impl std::error::Error + Send + Sync + 'static,
 ) -> rusqlite::Error {
@@ -207,6 +232,9 @@ impl Log {
             return Err(rusqlite::Error::ToSqlConversionFailure(Box::new(newer)));
         }
         transaction.execute_batch(SCHEMA)?;
+        if version == 1 {
+            upgrade(&transaction)?;
+        }
         transaction.pragma_update(None, "user_version", VERSION)?;
         let known = transaction
             .query_row("SELECT id, oldest FROM log", [], |row| {
@@ -221,11 +249,13 @@ impl Log {
                 .execute("INSERT INTO log (one, id, oldest) VALUES (1, ?1, 1)", [id.to_string()])?;
             (id, 1)
         };
-        let last: Option<i64> =
-            transaction.query_row("SELECT max(position) FROM click", [], |row| row.get(0))?;
+        let end = "SELECT position + clicks FROM batch ORDER BY position DESC LIMIT 1";
+        let end = transaction.query_row(end, [], |row| row.get(0)).optional()?;
         transaction.commit()?;
-        let next = last.map_or(oldest, |last| last + 1);
-        Ok(Self { connection, status: Status { id, oldest, next } })
+        let status = LogStatus { id, oldest, next: end.unwrap_or(oldest) };
+        let mut log = Self { connection, status, size: 0 };
+        log.measure()?;
+        Ok(log)
     }
 
     #[cfg(test)]
@@ -233,43 +263,64 @@ impl Log {
         &self.connection
     }
 
-    pub(crate) fn status(&self) -> Status {
+    pub(crate) fn status(&self) -> LogStatus {
         self.status.clone()
     }
 
-    /// Writes clicks, all or none, and returns the position after the last.
-    pub(super) fn append(&mut self, entries: &[Entry]) -> rusqlite::Result<i64> {
-        let transaction =
-            self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut next = self.status.next;
-        {
-            let mut insert = transaction
-                .prepare_cached("INSERT INTO click (position, at, click) VALUES (?1, ?2, ?3)")?;
-            for entry in entries {
-                insert.execute(params![next, entry.at, entry.click])?;
-                next += 1;
-            }
-        }
-        transaction.commit()?;
-        self.status.next = next;
-        Ok(next)
+    /// How much room it takes, in bytes, about. What was deleted is used again, and not counted.
+    pub(super) fn size(&self) -> u64 {
+        self.size
     }
 
-    /// At most `limit` clicks from position `from` on.
-    pub(crate) fn read(&mut self, from: i64, limit: i64) -> rusqlite::Result<Run> {
+    fn measure(&mut self) -> rusqlite::Result<()> {
+        let number = |name| -> rusqlite::Result<u32> {
+            self.connection.pragma_query_value(None, name, |row| row.get(0))
+        };
+        let used = number("page_count")?.saturating_sub(number("freelist_count")?);
+        self.size = u64::from(used) * u64::from(number("page_size")?);
+        Ok(())
+    }
+
+    /// Writes clicks, all or none, and returns the position after the last.
+    pub(super) fn append(&mut self, clicks: usize, at: i64, body: &[u8]) -> rusqlite::Result<i64> {
+        let first = self.status.next;
+        let clicks = i64::try_from(clicks).unwrap_or(i64::MAX);
+        self.connection
+            .prepare_cached(
+                "INSERT INTO batch (position, clicks, at, body) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute(params![first, clicks, at, body])?;
+        self.status.next = first.saturating_add(clicks);
+        self.size += body.len() as u64 + ROW;
+        Ok(self.status.next)
+    }
+
+    /// Batches with the clicks from position `from` on: about `limit` clicks or `bytes` of them, but at least one batch.
+    pub(crate) fn read(&mut self, from: i64, limit: i64, bytes: usize) -> rusqlite::Result<Run> {
         let mut query = self.connection.prepare_cached(
-            "SELECT click FROM click WHERE position >= ?1 ORDER BY position LIMIT ?2",
+            "SELECT position, body FROM batch
+             WHERE position >= (SELECT max(position) FROM batch WHERE position <= ?1)
+             AND position < ?2 ORDER BY position",
         )?;
-        let clicks = query.query_map([from, limit], |row| {
-            let click: Vec<u8> = row.get(0)?;
-            Click::decode(click.as_slice()).map_err(|error| unreadable(Type::Blob, error))
-        })?;
-        let clicks = clicks.collect::<Result<_, _>>()?;
-        Ok(Run { log: self.status.clone(), clicks })
+        let mut rows = query.query([from, from.saturating_add(limit)])?;
+        let mut run = Run { log: self.status.clone(), skip: 0, bodies: Vec::new() };
+        let mut read = 0;
+        while let Some(row) = rows.next()? {
+            if run.bodies.is_empty() {
+                run.skip = usize::try_from(from - row.get::<_, i64>(0)?).unwrap_or_default();
+            }
+            let body: Vec<u8> = row.get(1)?;
+            read += body.len();
+            run.bodies.push(body);
+            if read >= bytes {
+                break;
+            }
+        }
+        Ok(run)
     }
 
     /// Makes it another log with the same clicks in it.
-    pub(crate) fn renew(&mut self) -> rusqlite::Result<Status> {
+    pub(crate) fn renew(&mut self) -> rusqlite::Result<LogStatus> {
         let id = Uuid::new_v4();
         self.connection.execute("UPDATE log SET id = ?1", [id.to_string()])?;
         self.status.id = id;
@@ -279,25 +330,63 @@ impl Log {
     /// Deletes some clicks that were shipped (positions below `shipped`) and are older than `before`, in Unix
     /// seconds. Returns whether there are more.
     pub(crate) fn prune(&mut self, shipped: i64, before: i64) -> rusqlite::Result<bool> {
-        let oldest = self.status.oldest;
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let young: Option<i64> = transaction
+        let oldest = self.status.oldest;
+        let some = oldest.saturating_add(PRUNE);
+        // The first that stays: because it is young or not shipped, or because it is enough for now.
+        let keep: Option<i64> = transaction
             .query_row(
-                "SELECT position FROM click WHERE at >= ?1 ORDER BY position LIMIT 1",
-                [before],
+                "SELECT position FROM batch
+                 WHERE position >= ?1 OR at >= ?2 OR position + clicks > ?3
+                 ORDER BY position LIMIT 1",
+                [some, before, shipped],
                 |row| row.get(0),
             )
             .optional()?;
-        let end = young.unwrap_or(self.status.next).min(shipped).min(self.status.next);
-        let keep = end.min(oldest + PRUNE);
+        let keep = keep.unwrap_or(self.status.next);
         if keep <= oldest {
             return Ok(false);
         }
-        transaction.execute("DELETE FROM click WHERE position < ?1", [keep])?;
+        transaction.execute("DELETE FROM batch WHERE position < ?1", [keep])?;
         transaction.execute("UPDATE log SET oldest = ?1", [keep])?;
         transaction.commit()?;
         self.status.oldest = keep;
-        Ok(keep < end)
+        self.measure()?;
+        Ok(keep >= some)
     }
+
+    /// Deletes what was shipped, however young, until the log is smaller than `size` or nothing shipped is left.
+    pub(super) fn make_room(&mut self, shipped: i64, size: u64) -> rusqlite::Result<()> {
+        self.measure()?;
+        while self.size >= size && self.prune(shipped, i64::MAX)? {}
+        Ok(())
+    }
+}
+
+/// Version 1 had a row for each click.
+fn upgrade(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    let mut read = transaction.prepare(
+        "SELECT position, at, click FROM click WHERE position >= ?1 ORDER BY position LIMIT ?2",
+    )?;
+    let mut write = transaction
+        .prepare("INSERT INTO batch (position, clicks, at, body) VALUES (?1, ?2, ?3, ?4)")?;
+    let mut next = 0;
+    loop {
+        let (mut first, mut clicks, mut newest, mut body) = (None, 0, 0, Vec::new());
+        let mut rows = read.query([next, UPGRADE])?;
+        while let Some(row) = rows.next()? {
+            let (position, at, click): (i64, i64, Vec<u8>) = row.try_into()?;
+            first.get_or_insert(position);
+            clicks += 1;
+            newest = at.max(newest);
+            prost::encode_length_delimiter(click.len(), &mut body)
+                .map_err(|error| unreadable(Type::Blob, error))?;
+            body.extend(click);
+        }
+        let Some(first) = first else { break };
+        write.execute(params![first, clicks, newest, body])?;
+        next = first + clicks;
+    }
+    transaction.execute_batch("DROP TABLE click")
 }
