@@ -5,7 +5,6 @@
 use std::{
     collections::{HashMap, HashSet},
     path::Path,
-    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -18,8 +17,7 @@ use tokio::{sync::watch, task::JoinSet, time::sleep};
 use tonic::Code;
 
 use crate::support::{
-    Browser, Clients, Composition, Options, PATIENCE, System, Unanswered, Visitors, binary,
-    campaign,
+    Browser, Clients, Composition, Options, PATIENCE, System, Unanswered, Visitors, campaign,
     clients::all,
     dice::{Dice, setting},
     until,
@@ -305,13 +303,6 @@ const AT_RISK: Duration = Duration::from_millis(500);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killing_a_relaxed_redirect_loses_only_what_was_answered_last() {
-    let settings =
-        Command::new(binary("tagalong-redirect")).arg("--print-config").output().unwrap();
-    if !String::from_utf8_lossy(&settings.stdout).contains("click_durability") {
-        // It enables itself with the first redirect that has the setting.
-        println!("skipped: there is no setting redirect.click_durability");
-        return;
-    }
     let options =
         Options { redirect: &["redirect.click_durability=relaxed"], ..Options::default() };
     let (lives, clicks) = kill_the_redirect(&options).await;

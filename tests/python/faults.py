@@ -235,11 +235,6 @@ class Tagalong:
             f"http://{self.registry.address('grpc')}",
         )
 
-    def redirect_knows(self, setting):
-        """Whether the redirect has a setting, by its name in the section."""
-        settings = run(self.redirect.program, "--print-config")
-        return re.search(rf"^{setting} = ", settings, re.MULTILINE) is not None
-
     def start_redirect(self, data):
         """Starts it on a data directory, and waits until it could start there without a registry."""
         self.redirect.settings["redirect.data"] = data
