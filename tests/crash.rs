@@ -1,6 +1,6 @@
 //! kill -9 at random moments under load: nothing that was acknowledged is lost, nothing counts twice.
 //!
-//! `TAGALONG_CRASH_SEED` plays the same moments again, `TAGALONG_CRASH_KILLS` says how many there are.
+//! `TAGALONG_TEST_SEED` plays the same moments again, `TAGALONG_TEST_KILLS` says how many there are: 100 in the long form.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,7 +17,11 @@ use tokio::{sync::watch, task::JoinSet, time::sleep};
 use tonic::Code;
 
 use crate::support::{
-    Browser, Clients, Composition, PATIENCE, System, campaign, clients::all, random, until,
+    Browser, Clients, Composition, Options, PATIENCE, System, Unanswered, Visitors, campaign,
+    clients::all,
+    dice::{Dice, setting},
+    until,
+    visitors::{Answered, missing},
 };
 
 /// What somebody was told is done.
@@ -118,29 +122,8 @@ where
     }
 }
 
-/// Random numbers that can be had again.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: u64) -> u64 {
-        // SplitMix64
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % end
-    }
-}
-
-fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap())
-}
-
 async fn kill_under_load(composition: Composition, kills: u64) {
-    let seed = setting("TAGALONG_CRASH_SEED").unwrap_or_else(random);
-    let kills = setting("TAGALONG_CRASH_KILLS").unwrap_or(kills);
-    println!("TAGALONG_CRASH_SEED={seed} TAGALONG_CRASH_KILLS={kills}");
-    let mut dice = Dice(seed);
+    let (kills, mut dice) = (setting("TAGALONG_TEST_KILLS").unwrap_or(kills), Dice::cast());
     let mut system = System::start(composition).await;
     let clients = campaign::load(&system).await;
     campaign::saved(&system, "course").await;
@@ -267,4 +250,70 @@ async fn killing_redirect_and_registry_loses_and_doubles_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn killing_the_all_in_one_loses_and_doubles_nothing() {
     kill_under_load(Composition::AllInOne, 10).await;
+}
+
+/// How often the redirect is killed in the short form.
+const KILLS: u64 = 20;
+/// People who visit at the same time.
+const PEOPLE: usize = 16;
+
+/// Kills the redirect at random moments under load. Returns what was answered before each kill, with the moment of the
+/// kill, and all clicks in the registry.
+async fn kill_the_redirect(
+    options: &Options,
+) -> (Vec<(HashMap<String, Answered>, Instant)>, Vec<v1::Click>) {
+    let (kills, mut dice) = (setting("TAGALONG_TEST_KILLS").unwrap_or(KILLS), Dice::cast());
+    let mut system = System::start_with(Composition::Separate, options).await;
+    campaign::load(&system).await;
+    campaign::saved(&system, "course").await;
+    let mut lives = Vec::new();
+    for _ in 0..kills {
+        let visitors = Visitors::start([system.http()], PEOPLE, Unanswered::Expected);
+        // So that there is something to lose.
+        visitors.more(2 * PEOPLE).await;
+        sleep(Duration::from_micros(dice.below(250_000))).await;
+        let killed = Instant::now();
+        system.redirect().kill9();
+        lives.push((visitors.stop().await, killed));
+        system.start_again(System::redirect).await;
+    }
+    // Clicks go in order: when the last has arrived, so has everything before it.
+    let last = system.phone().open("/course/p/max/?sub1=last").await;
+    let clicks = until("the last click reaches the registry", async || {
+        let clicks = system.clicks().await;
+        let last = last.parameter("click")?;
+        clicks.iter().any(|click| click.id == last).then_some(clicks)
+    })
+    .await;
+    system.redirect().kill9();
+    intact(&system.data().join("redirect/clicks.sqlite"));
+    (lives, clicks)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killing_the_redirect_loses_and_doubles_no_answered_click() {
+    let (lives, clicks) = kill_the_redirect(&Options::default()).await;
+    let answered: HashMap<_, _> = lives.into_iter().flat_map(|(answered, _)| answered).collect();
+    println!("{} visits answered, {} clicks stored", answered.len(), clicks.len());
+    assert_eq!(missing(&clicks, &answered).len(), 0);
+}
+
+/// What relaxed clicks risk is the last 50 ms; ten times that on a machine under load.
+const AT_RISK: Duration = Duration::from_millis(500);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killing_a_relaxed_redirect_loses_only_what_was_answered_last() {
+    let options =
+        Options { redirect: &["redirect.click_durability=relaxed"], ..Options::default() };
+    let (lives, clicks) = kill_the_redirect(&options).await;
+    let (mut answers, mut lost, mut worst) = (0, 0, Duration::ZERO);
+    for (answered, killed) in &lives {
+        answers += answered.len();
+        for missing in missing(&clicks, answered) {
+            let before = killed.saturating_duration_since(missing.at);
+            assert!(before < AT_RISK, "{missing:?} was answered {before:?} before the kill");
+            (lost, worst) = (lost + 1, worst.max(before));
+        }
+    }
+    println!("{answers} visits answered, {lost} lost, at most {worst:?} before the kill");
 }

@@ -3,6 +3,8 @@
 //! * `support`: builds, starts, kills and asks them
 //! * `rules`: the rules that always hold, each on one process and on three
 //! * `restart`, `crash`: what is left after a kill
+//! * `shipping`: redirects and registries that come and go
+//! * `partition`: purchase links without what is behind them
 //! * `cli`: the command line
 //! * `bad_input`: whatever visitors send
 //! * `other_languages`: clients that are not ours
@@ -18,6 +20,8 @@ mod bad_input;
 mod cli;
 mod crash;
 mod other_languages;
+mod partition;
 mod restart;
 mod rules;
+mod shipping;
 mod support;

@@ -4,16 +4,21 @@ mod binaries;
 pub(crate) mod browser;
 pub(crate) mod campaign;
 pub(crate) mod clients;
+pub(crate) mod dice;
 pub(crate) mod leaks;
+mod proxy;
 mod service;
 mod system;
+pub(crate) mod visitors;
 
 use std::time::{Duration, Instant};
 
 pub(crate) use binaries::{binary, tagalong};
 pub(crate) use browser::Browser;
 pub(crate) use clients::Clients;
-pub(crate) use system::{Composition, Options, System};
+pub(crate) use proxy::Network;
+pub(crate) use system::{Behind, Composition, Options, System};
+pub(crate) use visitors::{Unanswered, Visitors};
 
 /// How long anything may take that is waited for. A bound for a machine under load, not an expectation.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);

@@ -45,6 +45,15 @@ impl Service {
         }
     }
 
+    /// One with the same arguments, to be given others after them and started on ports of its own.
+    pub(crate) fn another(&self, output: PathBuf) -> Self {
+        let mut another = Self::new(self.name, self.program.clone(), output);
+        another.arguments.clone_from(&self.arguments);
+        another.environment.clone_from(&self.environment);
+        another.binds.clone_from(&self.binds);
+        another
+    }
+
     pub(crate) fn arg(&mut self, argument: impl Into<OsString>) -> &mut Self {
         self.arguments.push(argument.into());
         self

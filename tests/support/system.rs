@@ -6,9 +6,10 @@ use tagalong_proto::v1;
 use tempfile::TempDir;
 
 use super::{
-    Browser, Clients, binary,
+    Browser, Clients, Network, binary,
     browser::{self, choose_tls},
     clients::all,
+    proxy::Proxy,
     random,
     service::Service,
     tagalong, until,
@@ -21,6 +22,13 @@ pub(crate) enum Composition {
     Separate,
 }
 
+/// Whom a redirect asks, where networks are between them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Behind {
+    Registry,
+    Rendering,
+}
+
 /// What differs from test to test.
 pub(crate) struct Options {
     /// How long a purchase link waits for a decision: long where a test wants the decision, whatever the load.
@@ -31,11 +39,22 @@ pub(crate) struct Options {
     pub(crate) sick_click_log: bool,
     /// With the demo campaign; all-in-one only.
     pub(crate) demo: bool,
+    /// Between services is a network that [`System::network`] changes; separate services only.
+    pub(crate) networks: bool,
+    /// More settings of a redirect of its own.
+    pub(crate) redirect: &'static [&'static str],
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { decision_deadline_ms: 5000, log: "info", sick_click_log: false, demo: false }
+        Self {
+            decision_deadline_ms: 5000,
+            log: "info",
+            sick_click_log: false,
+            demo: false,
+            networks: false,
+            redirect: &[],
+        }
     }
 }
 
@@ -44,6 +63,8 @@ pub(crate) struct System {
     services: Vec<Service>,
     pub(crate) composition: Composition,
     host: String,
+    /// In front of the registry and of link rendering, for other services.
+    networks: Vec<Proxy>,
     directory: TempDir,
 }
 
@@ -58,7 +79,8 @@ impl System {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(directory.path().join("data")).unwrap();
         std::fs::create_dir_all(directory.path().join("output")).unwrap();
-        let mut system = Self { services: Vec::new(), composition, host: host(), directory };
+        let (services, networks) = (Vec::new(), Vec::new());
+        let mut system = Self { services, composition, host: host(), networks, directory };
         if options.sick_click_log {
             std::fs::create_dir_all(system.data().join("redirect/clicks.sqlite")).unwrap();
         }
@@ -112,7 +134,7 @@ impl System {
             .bind("grpc", &["--set", "attendee_registry.grpc={}"])
             .bind("admin", &["--set", "attendee_registry.admin={}"]);
         self.add(registry).await;
-        let registry = self.services[0].url("grpc");
+        let registry = self.peer(0, options).await;
 
         let mut rendering = self.service("tagalong-link-rendering", options);
         rendering
@@ -122,20 +144,39 @@ impl System {
             .bind("grpc", &["--set", "link_rendering.grpc={}"])
             .bind("admin", &["--set", "link_rendering.admin={}"]);
         self.add(rendering).await;
-        let rendering = self.services[1].url("grpc");
+        let rendering = self.peer(1, options).await;
 
         let mut redirect = self.service("tagalong-redirect", options);
         redirect
             .set(format!("redirect.registry={registry}"))
             .set(format!("redirect.link_rendering={rendering}"))
             .set(format!("redirect.token_keys={tokens}"))
-            .set(format!("redirect.data={}", data.join("redirect").display()))
             .set(format!("redirect.decision_deadline_ms={}", options.decision_deadline_ms))
-            .set("redirect.cookie_secure=false")
+            .set("redirect.cookie_secure=false");
+        for setting in options.redirect {
+            redirect.set(setting);
+        }
+        redirect
             .bind("http", &["--set", "redirect.http={}"])
             .bind("grpc", &["--set", "redirect.grpc={}"])
             .bind("admin", &["--set", "redirect.admin={}"]);
+        self.add_redirect(redirect, "redirect").await;
+    }
+
+    async fn add_redirect(&mut self, mut redirect: Service, directory: &str) {
+        redirect.set(format!("redirect.data={}", self.data().join(directory).display()));
         self.add(redirect).await;
+    }
+
+    /// Where other services find one.
+    async fn peer(&mut self, service: usize, options: &Options) -> String {
+        if options.networks {
+            let proxy = Proxy::start(&self.host, self.services[service].address("grpc")).await;
+            let url = format!("http://{}", proxy.address);
+            self.networks.push(proxy);
+            return url;
+        }
+        self.services[service].url("grpc")
     }
 
     fn service(&self, name: &'static str, options: &Options) -> Service {
@@ -177,6 +218,24 @@ impl System {
 
     pub(crate) fn services(&mut self) -> &mut [Service] {
         &mut self.services
+    }
+
+    /// All redirects there are beside a separate registry and link rendering.
+    pub(crate) fn redirects(&mut self) -> &mut [Service] {
+        assert_eq!(self.composition, Composition::Separate);
+        &mut self.services[2..]
+    }
+
+    /// Adds a redirect that is like the first, with a data directory of its own in [`data`](Self::data).
+    pub(crate) async fn replicate(&mut self, directory: &str) {
+        let output = self.output().join(directory);
+        let replica = self.redirects()[0].another(output);
+        self.add_redirect(replica, directory).await;
+    }
+
+    /// Changes the network that other services reach the registry or link rendering through.
+    pub(crate) fn network(&self, to: Behind, network: Network) {
+        self.networks[to as usize].set(network);
     }
 
     /// Starts a service that was killed again, on the same ports, and waits until it is ready.
