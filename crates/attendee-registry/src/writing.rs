@@ -24,7 +24,6 @@ use crate::{
 
 /// How many writes wait at most.
 const WAITING: usize = 1024;
-/// How long a caller waits for a place among them.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How many writes share a commit at most, so that other writers get their turn.
 const TOGETHER: usize = 128;
@@ -32,6 +31,8 @@ const TOGETHER: usize = 128;
 /// Where writes wait for their commit.
 pub(crate) struct Writer {
     queue: mpsc::Sender<Write>,
+    /// How long a caller waits for a place.
+    patience: Duration,
 }
 
 enum Write {
@@ -52,7 +53,7 @@ impl Writer {
     pub(crate) fn start(store: Store, keys: DataKeys, clock: Clock) -> Self {
         let (queue, waiting) = mpsc::channel(WAITING);
         tokio::spawn(Committer { store, keys, clock }.run(waiting));
-        Self { queue }
+        Self { queue, patience: PATIENCE }
     }
 
     /// Takes a registration.
@@ -89,7 +90,7 @@ impl Writer {
 
     async fn wait_for_turn(&self, write: Write) -> Result<()> {
         use mpsc::error::SendTimeoutError::{Closed, Timeout};
-        self.queue.send_timeout(write, PATIENCE).await.map_err(|error| match error {
+        self.queue.send_timeout(write, self.patience).await.map_err(|error| match error {
             Timeout(_) => Error::Overloaded,
             Closed(_) => Error::NotCommitted,
         })
@@ -200,5 +201,146 @@ impl Committer {
         let savepoint = db.begin().await?;
         let result = attendees::register(&savepoint, &self.keys, reports, now).await;
         settle(savepoint, result).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures::{
+        StreamExt as _,
+        future::{join_all, ready},
+        stream::FuturesUnordered,
+    };
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::store::catalogue::{self, Write::Create};
+
+    async fn store(dir: &TempDir) -> Store {
+        let path = dir.path().join("registry.sqlite");
+        Store::connect(&format!("sqlite://{}", path.display())).await.unwrap()
+    }
+
+    fn start(store: &Store) -> Arc<Writer> {
+        let keys = DataKeys::new([1; 32], [2; 32]);
+        Arc::new(Writer::start(store.clone(), keys, Clock::system()))
+    }
+
+    /// Stores a programme, and then perhaps finds that something is wrong.
+    async fn programme(writer: &Writer, id: String, wrong: bool) -> Result<String> {
+        writer
+            .write(move |db, now| {
+                Box::pin(async move {
+                    let new = crate::catalogue::Programme {
+                        id: id.parse().map_err(Error::internal)?,
+                        platform: String::new(),
+                        title: String::new(),
+                        never_names_affiliates: false,
+                        test: false,
+                        revision: 0,
+                    };
+                    catalogue::put_programme(db, Create, &new, now).await?;
+                    if wrong { Err(Error::invalid("id", "wrong")) } else { Ok(id) }
+                })
+            })
+            .await
+    }
+
+    async fn stored(store: &Store) -> Vec<String> {
+        let rows = catalogue::programmes(store.read(), None, 1000).await.unwrap();
+        rows.into_iter().map(|row| row.id).collect()
+    }
+
+    #[tokio::test]
+    async fn a_write_that_is_refused_undoes_itself_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(&dir).await;
+        let writer = start(&store);
+        let writes = (0..60).map(|n| programme(&writer, format!("p{n:02}"), n % 3 == 0));
+        for (n, answer) in join_all(writes).await.into_iter().enumerate() {
+            match answer {
+                Ok(id) => assert_eq!((n % 3 == 0, id), (false, format!("p{n:02}"))),
+                Err(error) => {
+                    assert!(n % 3 == 0 && matches!(error, Error::Invalid(_)), "{error:?}")
+                }
+            }
+        }
+        let kept: Vec<_> = (0..60).filter(|n| n % 3 != 0).map(|n| format!("p{n:02}")).collect();
+        assert_eq!(stored(&store).await, kept);
+    }
+
+    #[tokio::test]
+    async fn a_bug_in_one_commit_leaves_the_next_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(&dir).await;
+        let writer = start(&store);
+        let bug = writer.write(|_, _| Box::pin(async { None::<Result<()>>.unwrap() }));
+        assert!(matches!(bug.await, Err(Error::NotCommitted)));
+        programme(&writer, "p".to_owned(), false).await.unwrap();
+        assert_eq!(stored(&store).await, ["p"]);
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_finished_and_nothing_after_it_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(&dir).await;
+        let writer = start(&store);
+        let writes = join_all((0..100).map(|n| programme(&writer, format!("p{n:03}"), false)));
+        let (answers, ()) = tokio::join!(writes, writer.finish());
+        assert!(answers.iter().all(Result::is_ok));
+        assert_eq!(stored(&store).await.len(), 100);
+        let late = programme(&writer, "late".to_owned(), false).await;
+        assert!(matches!(late, Err(Error::NotCommitted)));
+    }
+
+    #[tokio::test]
+    async fn everybody_hears_that_a_commit_failed() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(&dir).await;
+        let writer = start(&store);
+        store.close().await.unwrap();
+        let writes = join_all((0..10).map(|n| programme(&writer, format!("p{n}"), false)));
+        assert!(writes.await.iter().all(|answer| matches!(answer, Err(Error::NotCommitted))));
+    }
+
+    #[tokio::test]
+    async fn whose_callers_are_gone_holds_up_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(&dir).await;
+        let writer = start(&store);
+        let other_writer = store.begin().await.unwrap();
+        let gone: Vec<_> = (0..20)
+            .map(|n| {
+                let writer = Arc::clone(&writer);
+                tokio::spawn(async move { programme(&writer, format!("gone{n}"), false).await })
+            })
+            .collect();
+        // They wait for the other writer by now, or for those who do.
+        tokio::task::yield_now().await;
+        gone.iter().for_each(tokio::task::JoinHandle::abort);
+        let waits = programme(&writer, "waits".to_owned(), false);
+        let (answer, released) = tokio::join!(waits, other_writer.rollback());
+        released.unwrap();
+        answer.unwrap();
+        assert!(stored(&store).await.contains(&"waits".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn who_finds_no_place_is_told_to_come_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(&dir).await;
+        let writer = start(&store);
+        let other_writer = store.begin().await.unwrap();
+        let writer = Writer { patience: Duration::from_millis(1), queue: writer.queue.clone() };
+        let mut writes: FuturesUnordered<_> = (0..WAITING + TOGETHER + 1)
+            .map(|n| programme(&writer, format!("p{n}"), false))
+            .collect();
+        // The other writer lets nobody through.
+        assert!(matches!(writes.next().await, Some(Err(Error::Overloaded))));
+        other_writer.rollback().await.unwrap();
+        let done = writes.filter(|answer| ready(answer.is_ok())).count().await;
+        assert!(done >= WAITING, "{done}");
     }
 }

@@ -23,6 +23,8 @@ use crate::{
 
 mod changes;
 mod known;
+#[cfg(test)]
+mod tests;
 
 use changes::Changes;
 use known::{Key, Known, Person};
