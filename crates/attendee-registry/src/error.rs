@@ -57,6 +57,12 @@ pub enum Error {
     /// The database cannot be reached now.
     #[error("the database is unavailable")]
     Unavailable(#[source] DbErr),
+    /// The transaction this was part of failed.
+    #[error("unavailable, try again")]
+    NotCommitted,
+    /// More is to be written than can be.
+    #[error("too many writes are waiting, try again")]
+    Overloaded,
     /// Anything else, and our fault.
     #[error("internal error")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),

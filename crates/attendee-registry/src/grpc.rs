@@ -15,6 +15,7 @@ use crate::{
     field,
     keys::DataKeys,
     store::{Store, page, requests},
+    writing::Writer,
 };
 
 mod attendees;
@@ -29,6 +30,7 @@ pub(crate) struct Registry(Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) store: Store,
+    pub(crate) writer: Writer,
     pub(crate) keys: DataKeys,
     pub(crate) tokens: KeyRing,
     pub(crate) clock: Clock,
@@ -53,7 +55,7 @@ impl Registry {
         self.clock.now().as_microsecond()
     }
 
-    /// Does a write in one transaction, once for each request ID: a repeated request gets the same answer.
+    /// Does a write, once for each request ID: a repeated request gets the same answer.
     async fn once<Q, A, W>(
         &self,
         method: &'static str,
@@ -63,28 +65,28 @@ impl Registry {
     ) -> Result<Response<A>, Status>
     where
         Q: Message,
-        A: Message + Default,
-        W: for<'a> FnOnce(&'a DatabaseTransaction, i64) -> BoxFuture<'a, Result<A>> + Send,
+        A: Message + Default + 'static,
+        W: for<'a> FnOnce(&'a DatabaseTransaction, i64) -> BoxFuture<'a, Result<A>>
+            + Send
+            + 'static,
     {
-        let done = async {
-            let id = field::text("request_id", request_id, field::FOREIGN_ID)?;
-            let fingerprint = self.keys.fingerprint(method, &request.encode_to_vec());
-            let transaction = self.store.begin().await?;
-            if !id.is_empty()
-                && let Some(answer) = requests::answer(&transaction, &id, &fingerprint).await?
-            {
-                return A::decode(answer.as_slice()).map_err(Error::internal);
-            }
-            // Taken inside the transaction, so that times of receipt follow the order of commits.
-            let now = self.now();
-            let answer = work(&transaction, now).await?;
-            if !id.is_empty() {
-                let bytes = answer.encode_to_vec();
-                requests::remember(&transaction, &id, method, fingerprint, bytes, now).await?;
-            }
-            self.store.commit(transaction).await?;
-            Ok(answer)
-        };
+        let id = field::text("request_id", request_id, field::FOREIGN_ID).map_err(refuse)?;
+        let fingerprint = self.keys.fingerprint(method, &request.encode_to_vec());
+        let done = self.writer.write(move |db, now| {
+            Box::pin(async move {
+                if !id.is_empty()
+                    && let Some(answer) = requests::answer(db, &id, &fingerprint).await?
+                {
+                    return A::decode(answer.as_slice()).map_err(Error::internal);
+                }
+                let answer = work(db, now).await?;
+                if !id.is_empty() {
+                    let bytes = answer.encode_to_vec();
+                    requests::remember(db, &id, method, fingerprint, bytes, now).await?;
+                }
+                Ok(answer)
+            })
+        });
         done.await.map(Response::new).map_err(refuse)
     }
 }
@@ -124,6 +126,9 @@ pub(crate) fn refuse(error: Error) -> Status {
             &[("next_position", next_position.to_string())],
         ),
         Error::Unavailable(source) => status::unavailable(&source),
+        // Logged once, by who committed.
+        Error::NotCommitted => status::refusal(Code::Unavailable, "UNAVAILABLE", message, &[]),
+        Error::Overloaded => status::refusal(Code::Unavailable, "OVERLOADED", message, &[]),
         Error::Internal(source) => status::internal(source.as_ref()),
     }
 }

@@ -4,6 +4,7 @@
 //! * [`email`], [`keys`]: personal data
 //! * `catalogue`, `attendee`, `click`, `sale`: what is reported, read and checked
 //! * `deciding`: whose an item is, and when that is decided again
+//! * `writing`: writes that share a commit
 //! * [`store`]: every query
 
 use std::path::PathBuf;
@@ -37,9 +38,11 @@ pub mod keys;
 mod sale;
 pub mod store;
 mod time;
+mod writing;
 
 use keys::DataKeys;
 use store::Store;
+use writing::Writer;
 
 /// Settings of the registry.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -126,10 +129,20 @@ pub struct Service {
 }
 
 impl Service {
-    /// A registry on a store.
+    /// A registry on a store. Call it inside the runtime.
     #[must_use]
     pub fn new(store: Store, keys: DataKeys, tokens: KeyRing, clock: Clock, drain: Drain) -> Self {
-        Self { registry: grpc::Registry::new(grpc::Inner { store, keys, tokens, clock, drain }) }
+        let writer = Writer::start(store.clone(), keys.clone(), clock.clone());
+        Self {
+            registry: grpc::Registry::new(grpc::Inner {
+                store,
+                writer,
+                keys,
+                tokens,
+                clock,
+                drain,
+            }),
+        }
     }
 
     /// The gRPC services.
@@ -154,11 +167,12 @@ impl Service {
             .add_service(EventServiceServer::new(registry.clone()))
     }
 
-    /// Closes the database.
+    /// Finishes what is being written, and closes the database.
     ///
     /// # Errors
     /// If the database says so.
     pub async fn close(self) -> anyhow::Result<()> {
+        self.registry.writer.finish().await;
         Ok(self.registry.store.clone().close().await?)
     }
 }

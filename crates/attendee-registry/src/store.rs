@@ -23,6 +23,7 @@ pub(crate) mod decisions;
 pub(crate) mod entity;
 pub(crate) mod evidence;
 pub(crate) mod feed;
+mod insert;
 mod migration;
 pub(crate) mod page;
 pub(crate) mod requests;

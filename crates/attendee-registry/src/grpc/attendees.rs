@@ -6,10 +6,13 @@ use tonic::{Request, Response, Status};
 
 use super::{Registry, after_uuid, refuse};
 use crate::{
-    attendee::{Reference, Registration},
+    attendee::Reference,
     error::{Error, Result},
     field,
-    store::{attendees, page, requests},
+    store::{
+        attendees::{self, Report},
+        page,
+    },
 };
 
 #[tonic::async_trait]
@@ -18,21 +21,8 @@ impl AttendeeService for Registry {
         &self,
         request: Request<v1::RegisterAttendeeRequest>,
     ) -> Result<Response<v1::RegisterAttendeeResponse>, Status> {
-        let message = request.into_inner();
-        let new = Registration::read(message.clone()).map_err(refuse)?;
-        let (registry, request_id) = (self.clone(), message.request_id.clone());
-        self.once("RegisterAttendee", &message.request_id, &message, |db, now| {
-            Box::pin(async move {
-                let registered = attendees::register(db, &registry.keys, &new, now).await?;
-                requests::about(db, registered.attendee, &request_id).await?;
-                let row = attendees::stored(db, registered.attendee).await?;
-                Ok(v1::RegisterAttendeeResponse {
-                    attendee: Some(attendees::message(db, row).await?),
-                    repeated: registered.repeated,
-                })
-            })
-        })
-        .await
+        let report = Report::read(request.into_inner(), &self.keys).map_err(refuse)?;
+        self.writer.register(report).await.map(Response::new).map_err(refuse)
     }
 
     async fn get_attendee(

@@ -288,7 +288,7 @@ impl CatalogueService for Registry {
         let (programme, id) = affiliate_key(&message.programme_id, &message.id).map_err(refuse)?;
         let at = time::read("at", message.at.as_ref()).map_err(refuse)?;
         let reason = field::text("reason", &message.reason, field::REASON).map_err(refuse)?;
-        self.once("SuspendAffiliate", &message.request_id, &message, |db, now| {
+        self.once("SuspendAffiliate", &message.request_id, &message, move |db, now| {
             Box::pin(async move {
                 let key = (programme.as_str(), id.as_str());
                 let starts = (at.unwrap_or(now), reason);
@@ -307,7 +307,7 @@ impl CatalogueService for Registry {
         let message = request.into_inner();
         let (programme, id) = affiliate_key(&message.programme_id, &message.id).map_err(refuse)?;
         let at = time::read("at", message.at.as_ref()).map_err(refuse)?;
-        self.once("ReinstateAffiliate", &message.request_id, &message, |db, now| {
+        self.once("ReinstateAffiliate", &message.request_id, &message, move |db, now| {
             Box::pin(async move {
                 let key = (programme.as_str(), id.as_str());
                 let affiliate = catalogue::reinstate(db, key, at.unwrap_or(now), now).await?;

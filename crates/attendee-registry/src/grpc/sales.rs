@@ -148,7 +148,7 @@ impl SaleService for Registry {
         let message = request.into_inner();
         let id = field::uuid("item_id", &message.item_id).map_err(refuse)?;
         let new = Assignment::read(message.assignment.clone()).map_err(refuse)?;
-        self.once("AssignSale", &message.request_id, &message, |db, now| {
+        self.once("AssignSale", &message.request_id, &message, move |db, now| {
             Box::pin(async move {
                 let item = sales::item(db, id).await?;
                 if item.product.is_none() {

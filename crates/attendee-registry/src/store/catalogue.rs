@@ -16,7 +16,8 @@ mod webinars;
 
 use affiliates::affiliate_messages;
 pub(crate) use affiliates::{
-    affiliate_message, affiliates, coupon_owner, hear_of, put_affiliate, reinstate, suspend,
+    affiliate_message, affiliates, coupon_owner, hear_of, heard_of, put_affiliate, reinstate,
+    suspend,
 };
 use products::{checkout, product_messages, sales_page};
 pub(crate) use products::{
@@ -24,8 +25,7 @@ pub(crate) use products::{
 };
 pub(crate) use programmes::{programme, programme_message, programmes, put_programme};
 pub(crate) use webinars::{
-    forget_products, put_webinar, webinar, webinar_message, webinar_products, webinar_programmes,
-    webinars, webinars_of,
+    forget_products, put_webinar, webinar, webinar_message, webinar_products, webinars, webinars_of,
 };
 use webinars::{refuse_loop, webinar_messages};
 

@@ -5,8 +5,8 @@
 
 use prost::Message as _;
 use sea_orm::{
-    ActiveValue::NotSet, ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _, Set,
+    ActiveValue::NotSet, ColumnTrait as _, ConnectionTrait, EntityTrait as _, IntoActiveModel as _,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 use tagalong_proto::v1;
 use uuid::Uuid;
@@ -21,20 +21,21 @@ pub(crate) async fn record(
     test: bool,
     kind: v1::event::Kind,
 ) -> Result<()> {
+    let mut row = event(now, test, kind).into_active_model();
+    row.sequence = NotSet;
+    event::Entity::insert(row).exec_without_returning(db).await?;
+    Ok(())
+}
+
+/// An event's row; its sequence number is the database's to give.
+pub(crate) fn event(now: i64, test: bool, kind: v1::event::Kind) -> event::Model {
     let body = v1::Event {
         id: Uuid::now_v7().to_string(),
         recorded_at: Some(to_proto(now)),
         test,
         kind: Some(kind),
     };
-    event::Entity::insert(event::ActiveModel {
-        sequence: NotSet,
-        test: Set(test),
-        body: Set(body.encode_to_vec()),
-    })
-    .exec_without_returning(db)
-    .await?;
-    Ok(())
+    event::Model { sequence: 0, test, body: body.encode_to_vec() }
 }
 
 /// The next events after a sequence number, at most `limit`.

@@ -1,8 +1,8 @@
 //! Answers given to callers' request IDs.
 
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait, EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
-    QuerySelect as _, QueryTrait as _, Set,
+    ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QuerySelect as _,
+    QueryTrait as _, Set,
 };
 use uuid::Uuid;
 
@@ -43,16 +43,6 @@ pub(crate) async fn remember(
     })
     .exec_without_returning(db)
     .await?;
-    Ok(())
-}
-
-/// Notes that the answer to a request ID tells about an attendee.
-pub(crate) async fn about(db: &impl ConnectionTrait, attendee: Uuid, id: &str) -> Result<()> {
-    if id.is_empty() {
-        return Ok(());
-    }
-    let row = attendee_request::Model { attendee, request: id.to_owned() };
-    attendee_request::Entity::insert(row.into_active_model()).exec_without_returning(db).await?;
     Ok(())
 }
 

@@ -39,15 +39,9 @@ pub(crate) async fn messages(
     let with_email: HashSet<Uuid> = with_email(db, &ids).await?.into_iter().collect();
     Ok(rows
         .into_iter()
-        .map(|row| v1::Attendee {
-            has_email: row.email_sealed.is_some() || with_email.contains(&row.id),
-            id: row.id.to_string(),
-            webinar_id: row.webinar,
-            test: row.test,
-            created_at: Some(to_proto(row.created_at)),
-            erased_at: row.erased_at.map(to_proto),
-            registrations: Vec::new(),
-            touches: Vec::new(),
+        .map(|row| {
+            let has_email = with_email.contains(&row.id);
+            bare(row, has_email)
         })
         .collect())
 }
@@ -70,21 +64,45 @@ pub(crate) async fn message(
         .order_by_asc(touch::Column::Id)
         .all(db)
         .await?;
-    let mut message = messages(db, vec![attendee]).await?.remove(0);
-    message.registrations = registrations
-        .into_iter()
-        .map(|row| v1::Registration {
-            id: row.id.to_string(),
-            session_id: row.session.clone(),
-            affiliate_id: row.affiliate.clone().unwrap_or_default(),
-            registered_at: Some(to_proto(row.registered_at)),
-            received_at: Some(to_proto(row.received_at)),
-            verified: row.verified,
-            key: Some(registration_key(row)),
-        })
-        .collect();
-    message.touches = touches.into_iter().map(touch_message).collect();
-    Ok(message)
+    let has_email = !with_email(db, &[id]).await?.is_empty();
+    Ok(whole(attendee, has_email, registrations, touches))
+}
+
+/// The message of an attendee whose registrations and touches are given, oldest first.
+pub(super) fn whole(
+    attendee: attendee::Model,
+    has_email: bool,
+    registrations: Vec<registration::Model>,
+    touches: Vec<touch::Model>,
+) -> v1::Attendee {
+    let registrations = registrations.into_iter().map(|row| v1::Registration {
+        id: row.id.to_string(),
+        session_id: row.session.clone(),
+        affiliate_id: row.affiliate.clone().unwrap_or_default(),
+        registered_at: Some(to_proto(row.registered_at)),
+        received_at: Some(to_proto(row.received_at)),
+        verified: row.verified,
+        key: Some(registration_key(row)),
+    });
+    v1::Attendee {
+        registrations: registrations.collect(),
+        touches: touches.into_iter().map(touch_message).collect(),
+        ..bare(attendee, has_email)
+    }
+}
+
+/// The message of an attendee as in lists.
+fn bare(row: attendee::Model, has_email: bool) -> v1::Attendee {
+    v1::Attendee {
+        id: row.id.to_string(),
+        webinar_id: row.webinar,
+        has_email: has_email || row.email_sealed.is_some(),
+        test: row.test,
+        created_at: Some(to_proto(row.created_at)),
+        erased_at: row.erased_at.map(to_proto),
+        registrations: Vec::new(),
+        touches: Vec::new(),
+    }
 }
 
 pub(crate) fn registration_key(row: registration::Model) -> v1::RegistrationKey {

@@ -101,7 +101,16 @@ pub(crate) async fn hear_of(
     id: &str,
     now: i64,
 ) -> Result<()> {
-    let row = affiliate::Model {
+    affiliate::Entity::insert(heard_of(programme, id, now).into_active_model())
+        .on_conflict_do_nothing()
+        .exec_without_returning(db)
+        .await?;
+    Ok(())
+}
+
+/// An affiliate of whom nothing but the ID is known.
+pub(crate) fn heard_of(programme: &str, id: &str, now: i64) -> affiliate::Model {
+    affiliate::Model {
         programme: programme.to_owned(),
         id: id.to_owned(),
         title: String::new(),
@@ -109,12 +118,7 @@ pub(crate) async fn hear_of(
         confirmed: false,
         revision: 0,
         created_at: now,
-    };
-    affiliate::Entity::insert(row.into_active_model())
-        .on_conflict_do_nothing()
-        .exec_without_returning(db)
-        .await?;
-    Ok(())
+    }
 }
 
 pub(crate) async fn suspend(

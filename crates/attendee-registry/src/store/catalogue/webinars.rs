@@ -146,20 +146,6 @@ pub(crate) async fn webinars_of(
         .await?)
 }
 
-/// The programmes of a webinar's products.
-pub(crate) async fn webinar_programmes(
-    db: &impl ConnectionTrait,
-    webinar: &str,
-) -> Result<Vec<String>> {
-    let mut programmes = Vec::new();
-    for link in webinar_products(db, webinar).await? {
-        programmes.push(product(db, &link.product).await?.programme);
-    }
-    programmes.sort();
-    programmes.dedup();
-    Ok(programmes)
-}
-
 pub(crate) async fn webinar_message(db: &impl ConnectionTrait, id: &str) -> Result<v1::Webinar> {
     let row = webinar(db, id).await?;
     Ok(webinar_messages(db, vec![row]).await?.remove(0))
