@@ -102,8 +102,9 @@ fn main() -> ExitCode {
             Some(Reference::Grpc { address }) => references::tonic::serve(address).await,
             // What is running is dropped with the future, and stops what it has started.
             None => tokio::select! {
-                ended = bench(&args) => ended,
+                biased;
                 interrupted = interrupted() => interrupted,
+                ended = bench(&args) => ended,
             },
         }
     });

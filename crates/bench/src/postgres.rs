@@ -2,14 +2,13 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::Command,
     str::FromStr as _,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail};
 use rustix::process::{Signal, geteuid};
-use tokio::time::sleep;
+use tokio::{process::Command, time::sleep};
 use tokio_postgres::{Client, Config, NoTls, config::Host};
 
 use crate::{
@@ -43,7 +42,7 @@ impl Postgres {
         let data = directory.join("data");
         // PostgreSQL refuses to run as root.
         let user: &[&str] = if geteuid().is_root() {
-            run(Command::new("chown").arg("postgres").arg(&directory)).context(MISSING)?;
+            run(Command::new("chown").arg("postgres").arg(&directory)).await.context(MISSING)?;
             &["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
         } else {
             &["env"]
@@ -55,7 +54,8 @@ impl Postgres {
             .args(["--auth=trust", "--username=tagalong", "--encoding=UTF8", "--locale=C"])
             .arg("--pgdata")
             .arg(&data)
-            .current_dir(&directory))?;
+            .current_dir(&directory))
+        .await?;
 
         let address = free_address()?;
         let mut arguments: Vec<String> = user[1..].iter().map(ToString::to_string).collect();
@@ -143,10 +143,10 @@ fn programs() -> Option<PathBuf> {
     newest.or_else(|| program("initdb")?.parent().map(Path::to_owned))
 }
 
-fn run(command: &mut Command) -> anyhow::Result<()> {
-    let output = command.output().with_context(|| format!("{command:?}"))?;
+async fn run(command: &mut Command) -> anyhow::Result<()> {
+    let output = command.kill_on_drop(true).output().await?;
     if !output.status.success() {
-        bail!("{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+        bail!("{:?}: {}", command.as_std(), String::from_utf8_lossy(&output.stderr));
     }
     Ok(())
 }

@@ -1,6 +1,11 @@
 //! wrk, as a crowd of real browsers.
 
-use std::{fs, net::SocketAddr, path::PathBuf, process::Stdio};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
 
 use anyhow::{Context as _, bail};
 use tokio::process::Command;
@@ -13,13 +18,15 @@ use crate::{
 /// What a Chrome on a PC calls itself.
 pub(crate) const BROWSER: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36";
 
-/// Requests are made once and taken in turn. `done` prints what `Wrk::run` reads.
+/// Requests are made once and taken in turn. `done` prints what `Wrk::ask` reads.
 const SCRIPT: &str = r#"
 wrk.headers["Host"] = "go.example.com"
 wrk.headers["User-Agent"] = "BROWSER"
 wrk.headers["Accept"] = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 wrk.headers["Accept-Language"] = "de-DE,de;q=0.9,en-US;q=0.8,en;q=0.7"
-local requests, last = {}, 0
+local requests, last, threads = {}, 0, {}
+seen = 0
+function setup(thread) threads[#threads + 1] = thread end
 function init(args)
     for path in io.lines(args[1]) do requests[#requests + 1] = wrk.format("GET", path) end
 end
@@ -29,9 +36,16 @@ function request()
 end
 function done(summary, latency)
     local errors = summary.errors
-    io.write(string.format("result %d %d %d %d %d\n", summary.requests, summary.duration,
-        latency:percentile(50), latency:percentile(99),
+    io.write(string.format("result %d %d %d %d %d %d\n", summary.requests, summary.duration,
+        latency:percentile(50), latency:percentile(99), threads[1]:get("seen"),
         errors.connect + errors.read + errors.write + errors.status + errors.timeout))
+end
+"#;
+
+/// Appended where it matters where answers lead. wrk is slower with it.
+const LOOK: &str = r#"
+function response(status, headers)
+    if (headers["location"] or ""):find("NEEDLE", 1, true) then seen = seen + 1 end
 end
 "#;
 
@@ -67,16 +81,27 @@ impl Wrk {
     /// # Errors
     /// wrk is missing, or there was an answer of 400 or above, or none.
     pub(crate) async fn run(&self, server: SocketAddr) -> anyhow::Result<Round> {
-        self.ask(server, 1).await?;
-        self.ask(server, self.seconds).await
+        self.ask(server, 1, &self.script).await?;
+        let Asked { requests, seconds, p50, p99, .. } =
+            self.ask(server, self.seconds, &self.script).await?;
+        Ok(Round { value: requests / seconds, p50: Some(p50), p99: Some(p99) })
     }
 
-    async fn ask(&self, server: SocketAddr, seconds: u64) -> anyhow::Result<Round> {
+    /// The share of answers whose `location` contains `text`, under the same load.
+    pub(crate) async fn share(&self, server: SocketAddr, text: &str) -> anyhow::Result<f64> {
+        let script = self.script.with_extension("look.lua");
+        let look = LOOK.replace("NEEDLE", text);
+        fs::write(&script, fs::read_to_string(&self.script)? + &look)?;
+        let Asked { requests, seen, .. } = self.ask(server, self.seconds, &script).await?;
+        Ok(seen / requests)
+    }
+
+    async fn ask(&self, server: SocketAddr, seconds: u64, script: &Path) -> anyhow::Result<Asked> {
         let output = Command::new("taskset")
             .args(["-c", self.cores.list(), "wrk", "--threads", "1", "--latency"])
             .args(["--connections", &self.connections.to_string()])
             .args(["--duration", &format!("{seconds}s"), "--script"])
-            .arg(&self.script)
+            .arg(script)
             .arg(format!("http://{server}"))
             .arg("--")
             .arg(&self.paths)
@@ -89,12 +114,23 @@ impl Wrk {
         let result = text.lines().find_map(|line| line.strip_prefix("result "));
         let numbers = result.map(|line| line.split(' ').map(str::parse).collect());
         let numbers: Vec<f64> = numbers.transpose()?.unwrap_or_default();
-        let [requests, microseconds, p50, p99, errors] = numbers[..] else {
+        let [requests, microseconds, p50, p99, seen, errors] = numbers[..] else {
             bail!("wrk failed: {text}{}", String::from_utf8_lossy(&output.stderr));
         };
         if errors > 0.0 || requests == 0.0 {
             bail!("{errors} of {requests} requests failed");
         }
-        Ok(Round { value: requests / microseconds * 1e6, p50: Some(p50), p99: Some(p99) })
+        Ok(Asked { requests, seconds: microseconds / 1e6, p50, p99, seen })
     }
+}
+
+/// What wrk says.
+struct Asked {
+    requests: f64,
+    seconds: f64,
+    /// Microseconds.
+    p50: f64,
+    p99: f64,
+    /// How many answers were as looked for.
+    seen: f64,
 }

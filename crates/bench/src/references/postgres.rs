@@ -1,5 +1,6 @@
 //! tokio-postgres on a database that the registry has made: the same tables and indexes.
 
+use anyhow::ensure;
 use futures::future::try_join_all;
 use tokio_postgres::{Client, Statement, types::ToSql};
 use uuid::Uuid;
@@ -54,12 +55,13 @@ impl Clicks {
         let times: Vec<i64> = run.iter().map(|click| click.occurred_at).collect();
         let ones = vec![1_i32; run.len()];
         let transaction = self.client.transaction().await?;
-        transaction
+        let stored = transaction
             .execute(
                 &self.click,
                 &[&ids, &products, &programmes, &affiliates, &times, &sample::now(), &ones, &ones],
             )
             .await?;
+        ensure!(2 * stored > run.len() as u64, "{stored} of {} clicks were stored", run.len());
         transaction.execute(&self.position, &[&log, &next]).await?;
         Ok(transaction.commit().await?)
     }

@@ -2,6 +2,7 @@
 
 use std::{fmt::Write as _, path::Path, time::Duration};
 
+use anyhow::ensure;
 use rusqlite::{
     Connection, Transaction, TransactionBehavior, params, params_from_iter, types::Value,
 };
@@ -46,7 +47,9 @@ impl Sqlite {
             ]
         });
         let transaction = begin(&mut self.0)?;
-        transaction.prepare_cached(&sql)?.execute(params_from_iter(values))?;
+        let stored = transaction.prepare_cached(&sql)?.execute(params_from_iter(values))?;
+        // `OR IGNORE` would ignore, too, that a column is missing here.
+        ensure!(2 * stored > run.len(), "{stored} of {} clicks were stored", run.len());
         transaction
             .prepare_cached(
                 "INSERT INTO click_log (id, next_position) VALUES (?, ?)

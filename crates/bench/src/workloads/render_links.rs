@@ -36,7 +36,8 @@ pub(super) async fn run(plan: &Plan, name: &str) -> anyhow::Result<Outcome> {
     all.end().await?;
     let path = plan.directory("links")?.join("registry.sqlite");
     let begin = Instant::now();
-    tokio::task::block_in_place(|| Sqlite::open(&path)?.fill(attendees))?;
+    let database = path.clone();
+    tokio::task::spawn_blocking(move || Sqlite::open(&database)?.fill(attendees)).await??;
     note(&format!("{name}: stored {attendees} attendees in {:.0?}", begin.elapsed()));
 
     let all = systems::all_in_one(plan, "links", Cores::Both).await?;
