@@ -172,7 +172,8 @@ pub(crate) struct Check {
     pub(crate) noisy: bool,
 }
 
-/// A reference whose rounds are further apart than this share of their median did not have the machine to itself.
+/// A reference whose rounds are further apart than this share of their median did not have the machine to
+/// itself.
 const STEADY: f64 = 0.15;
 
 impl Check {

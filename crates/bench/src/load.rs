@@ -18,8 +18,8 @@ pub(crate) fn connection(url: &str) -> anyhow::Result<Channel> {
     Ok(Endpoint::from_shared(url.to_owned())?.tcp_nodelay(true).connect_lazy())
 }
 
-/// So many callers, each with one call after the other until `length` is over; calls a second, and how long they took. `call`
-/// is told which caller calls.
+/// So many callers, each with one call after the other until `length` is over; calls a second, and how long
+/// they took. `call` is told which caller calls.
 pub(crate) async fn callers<F>(
     callers: usize,
     length: Duration,

@@ -35,8 +35,8 @@ use crate::{harness::Plan, workloads::Workload};
 
 /// Measures Tagalong beside its references
 ///
-/// Each workload runs in rounds in which the references and Tagalong take turns. Ratios are taken within a round; what is
-/// shown is the median of the rounds. The binaries under test are those beside this one.
+/// Each workload runs in rounds in which the references and Tagalong take turns. Ratios are taken within a
+/// round; what is shown is the median of the rounds. The binaries under test are those beside this one.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -65,7 +65,8 @@ struct Args {
         value_name = "URL",
         env = "TAGALONG_BENCH_POSTGRES",
         hide_env_values = true,
-        help = "A PostgreSQL server where databases tagalong_bench_* may be made and dropped [default: one is started]"
+        help = "A PostgreSQL server where databases tagalong_bench_* may be made and dropped \
+                [default: one is started]"
     )]
     postgres: Option<String>,
     /// Where data is kept meanwhile; must be on a real disk

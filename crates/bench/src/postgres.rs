@@ -36,7 +36,8 @@ impl Postgres {
     /// # Errors
     /// There are no such packages.
     pub(crate) async fn start(plan: &Plan) -> anyhow::Result<Self> {
-        const MISSING: &str = "PostgreSQL is missing: apt-get install postgresql, name a server in TAGALONG_BENCH_POSTGRES, or leave it out with --skip-postgres";
+        const MISSING: &str = "PostgreSQL is missing: apt-get install postgresql, \
+             name a server in TAGALONG_BENCH_POSTGRES, or leave it out with --skip-postgres";
         let programs = programs().context(MISSING)?;
         let directory = plan.directory("postgres")?;
         let data = directory.join("data");

@@ -88,7 +88,8 @@ impl Process {
         self
     }
 
-    /// Waits until it has printed an address of each kind, as all our services do (`redirect http 127.0.0.1:8080`).
+    /// Waits until it has printed an address of each kind, as all our services do (`redirect http
+    /// 127.0.0.1:8080`).
     pub(crate) async fn announced(mut self, kinds: &[&str]) -> anyhow::Result<Self> {
         let mut lines = self.lines()?;
         while !kinds.iter().all(|kind| self.addresses.contains_key(*kind)) {

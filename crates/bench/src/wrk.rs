@@ -60,7 +60,8 @@ pub(crate) struct Wrk {
 }
 
 impl Wrk {
-    /// A crowd on so many keep-alive connections that asks for these paths in turn. `name` is unique in the plan.
+    /// A crowd on so many keep-alive connections that asks for these paths in turn. `name` is unique in the
+    /// plan.
     pub(crate) fn new(
         plan: &Plan,
         name: &str,

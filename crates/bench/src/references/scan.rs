@@ -24,7 +24,8 @@ type Touch = (
     bool,
 );
 
-/// Streams the rows of a webinar's attendees, their registrations and touches, each into its columns; how many there were.
+/// Streams the rows of a webinar's attendees, their registrations and touches, each into its columns; how
+/// many there were.
 pub(crate) async fn scan(path: &Path) -> anyhow::Result<u64> {
     let options = SqliteConnectOptions::new().filename(path);
     let mut connection = SqliteConnection::connect_with(&options).await?;

@@ -1,5 +1,5 @@
-//! Affiliate links over HTTP. The server has one core, wrk the other; everybody answers the same browser with the same
-//! redirect and cookie. Behind the redirect there is nobody: it answers from its saved catalogue.
+//! Affiliate links over HTTP. The server has one core, wrk the other; everybody answers the same browser with
+//! the same redirect and cookie. Behind the redirect there is nobody: it answers from its saved catalogue.
 
 use std::net::SocketAddr;
 

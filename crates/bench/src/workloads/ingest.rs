@@ -1,5 +1,5 @@
-//! Clicks into the registry's database, in runs as a redirect ships them, one after the other. Everything has both cores. The
-//! references write the same rows into the same tables, by a function call and not over gRPC.
+//! Clicks into the registry's database, in runs as a redirect ships them, one after the other. Everything has
+//! both cores. The references write the same rows into the same tables, by a function call and not over gRPC.
 
 use std::time::Instant;
 
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// As many as a redirect ships at once.
-const RUN: usize = 500;
+const RUN: usize = 2000;
 
 /// Takes runs of one click log.
 struct Log {
@@ -67,7 +67,7 @@ impl Log {
 
     /// As many runs as it takes in the time of a turn.
     async fn turn(&mut self, plan: &Plan) -> anyhow::Result<Round> {
-        let runs = runs(plan.size(500, 4), RUN);
+        let runs = runs(plan.size(150, 4), RUN);
         let begin = Instant::now();
         let mut clicks = 0;
         for run in runs {
@@ -83,7 +83,8 @@ impl Log {
 
 pub(super) async fn run(plan: &Plan, name: &str) -> anyhow::Result<Outcome> {
     let note = format!(
-        "runs of {RUN} clicks, 5 % of them duplicates; tagalong gets them over gRPC, the references by a function call"
+        "runs of {RUN} clicks, 5 % of them duplicates; tagalong gets them over gRPC, the \
+         references by a function call"
     );
     let mut outcome = Outcome { notes: vec![note], ..Outcome::default() };
 

@@ -1,5 +1,6 @@
-//! Purchase links with a token, answered with the fresh decision, for some hundred attendees again and again. The server has one
-//! core (three processes share it), wrk the other; the reference is an affiliate link of the same redirect.
+//! Purchase links with a token, answered with the fresh decision, for some hundred attendees again and again.
+//! The server has one core (three processes share it), wrk the other; the reference is an affiliate link of
+//! the same redirect.
 
 use std::net::SocketAddr;
 

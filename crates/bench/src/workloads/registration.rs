@@ -1,5 +1,5 @@
-//! Registrations, from 64 callers over gRPC. Everything has both cores. The references write the rows of each registration in a
-//! transaction of its own: `SQLite` takes one at a time, `PostgreSQL` on 16 connections.
+//! Registrations, from 64 callers over gRPC. Everything has both cores. The references write the rows of each
+//! registration in a transaction of its own: `SQLite` takes one at a time, `PostgreSQL` on 16 connections.
 
 use std::{
     sync::{
@@ -79,7 +79,8 @@ impl Store {
 
 pub(super) async fn run(plan: &Plan, name: &str) -> anyhow::Result<Outcome> {
     let note = format!(
-        "{CALLERS} callers on one gRPC connection; PostgreSQL's reference has {CONNECTIONS} connections and pipelines the statements of a transaction"
+        "{CALLERS} callers on one gRPC connection; PostgreSQL's reference has {CONNECTIONS} \
+         connections and pipelines the statements of a transaction"
     );
     let mut outcome = Outcome { notes: vec![note], ..Outcome::default() };
 

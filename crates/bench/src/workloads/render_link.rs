@@ -1,5 +1,6 @@
-//! Single purchase links of attendees whose links were rendered before, from 64 callers on two connections. The server has one core,
-//! the callers the other; the reference is bare tonic with messages of the same size.
+//! Single purchase links of attendees whose links were rendered before, from 64 callers on two connections.
+//! The server has one core, the callers the other; the reference is bare tonic with messages of the same
+//! size.
 
 use std::sync::{
     Arc,

@@ -1,5 +1,6 @@
-//! The purchase links of a whole webinar, streamed by the all-in-one from `SQLite`. Everything has both cores. The reference reads the same
-//! attendees, registrations and touches with bare sqlx and makes nothing of them.
+//! The purchase links of a whole webinar, streamed by the all-in-one from `SQLite`. Everything has both
+//! cores. The reference reads the same attendees, registrations and touches with bare sqlx and makes nothing
+//! of them.
 
 use std::time::{Duration, Instant};
 

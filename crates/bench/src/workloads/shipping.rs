@@ -1,5 +1,5 @@
-//! Affiliate links while their clicks are shipped to a registry on `SQLite`. Redirect, registry and wrk share both cores; the
-//! reference is the redirect alone on its core, as in the first line of the table.
+//! Affiliate links while their clicks are shipped to a registry on `SQLite`. Redirect, registry and wrk share
+//! both cores; the reference is the redirect alone on its core, as in the first line of the table.
 
 use std::{
     net::SocketAddr,

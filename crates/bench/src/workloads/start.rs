@@ -1,4 +1,5 @@
-//! How soon a redirect with many products answers, from the start of its process, and what it occupies with few.
+//! How soon a redirect with many products answers, from the start of its process, and what it occupies with
+//! few.
 
 use std::{
     net::SocketAddr,
