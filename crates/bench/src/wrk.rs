@@ -45,7 +45,8 @@ end
 /// Appended where it matters where answers lead. wrk is slower with it.
 const LOOK: &str = r#"
 function response(status, headers)
-    if (headers["location"] or ""):find("NEEDLE", 1, true) then seen = seen + 1 end
+    local page = headers["location"] or headers["Location"] or ""
+    if page:find("NEEDLE", 1, true) then seen = seen + 1 end
 end
 "#;
 
