@@ -25,6 +25,7 @@ pub(crate) mod evidence;
 pub(crate) mod feed;
 mod migration;
 pub(crate) mod page;
+pub(crate) mod previews;
 pub(crate) mod requests;
 pub(crate) mod sales;
 pub(crate) mod test_records;

@@ -1,7 +1,5 @@
 //! Attendees, registrations and their touches.
 
-use std::collections::HashMap;
-
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _,
     IntoActiveModel as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, Set,
@@ -10,7 +8,7 @@ use tagalong_proto::v1;
 use uuid::Uuid;
 
 use super::{
-    CHUNK, catalogue, clicks,
+    catalogue, clicks,
     entity::{attendee, attendee_email, registration, touch},
     feed,
 };
@@ -27,7 +25,7 @@ mod message;
 
 pub(crate) use erase::erase;
 use erase::erased_key;
-pub(crate) use message::{message, messages, registration_key, touch_message};
+pub(crate) use message::{message, messages, touch_message};
 
 /// What became of a report.
 pub(crate) struct Registered {
@@ -122,6 +120,9 @@ pub(crate) async fn register(
         news |= clicks::claim(db, click, id, new.verified, now).await?;
     }
 
+    if repeated && news {
+        changed(db, id, test, now).await?;
+    }
     if news {
         deciding::about_attendee(db, id, now).await?;
     }
@@ -285,6 +286,9 @@ pub(crate) async fn add_touch(
         row.occurred_at = Set(new.occurred_at);
         row.session = Set(new.session);
         row.update(db).await?;
+        if let Some(attendee) = new.attendee {
+            changed(db, attendee, test, now).await?;
+        }
         return Ok(true);
     }
     touch::Entity::insert(new.clone().into_active_model()).exec_without_returning(db).await?;
@@ -294,6 +298,12 @@ pub(crate) async fn add_touch(
         feed::record(db, now, test, v1::event::Kind::TouchAdded(added)).await?;
     }
     Ok(true)
+}
+
+/// Tells who follows that more is known of an attendee.
+async fn changed(db: &impl ConnectionTrait, attendee: Uuid, test: bool, now: i64) -> Result<()> {
+    let changed = v1::AttendeeChanged { attendee_id: attendee.to_string() };
+    feed::record(db, now, test, v1::event::Kind::AttendeeChanged(changed)).await
 }
 
 /// The attendee of an ID that is stored somewhere.
@@ -373,22 +383,4 @@ pub(crate) async fn list(
         query = query.filter(attendee::Column::Id.gt(after));
     }
     Ok(query.all(db).await?)
-}
-
-/// The newest registration of each of several attendees.
-pub(crate) async fn newest_registrations(
-    db: &impl ConnectionTrait,
-    attendees: &[Uuid],
-) -> Result<HashMap<Uuid, registration::Model>> {
-    let mut newest = HashMap::new();
-    for attendees in attendees.chunks(CHUNK) {
-        let rows = registration::Entity::find()
-            .filter(registration::Column::Attendee.is_in(attendees.to_vec()))
-            .order_by_asc(registration::Column::RegisteredAt)
-            .order_by_asc(registration::Column::Id)
-            .all(db)
-            .await?;
-        newest.extend(rows.into_iter().map(|row| (row.attendee, row)));
-    }
-    Ok(newest)
 }
