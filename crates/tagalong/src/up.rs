@@ -233,12 +233,18 @@ impl All {
             drain.start();
             ended
         };
-        let ((), served, (), ()) = tokio::join!(
-            serve::http(http, redirect.http(), serve::HttpLimits::default(), drain.clone()),
-            grpc,
-            serve::admin(admin, ready.clone(), metrics, drain.clone()),
-            redirect.run(&drain),
-        );
+        let services = async {
+            tokio::join!(
+                serve::http(http, redirect.http(), serve::HttpLimits::default(), drain.clone()),
+                grpc,
+                serve::admin(admin, ready.clone(), metrics, drain.clone()),
+                redirect.run(&drain),
+            )
+        };
+        let ((), served, (), ()) = tokio::select! {
+            ended = services => ended,
+            never = rendering.follow() => match never {},
+        };
         registry.close().await?;
         served
     }
