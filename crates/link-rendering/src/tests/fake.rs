@@ -39,12 +39,15 @@ pub(super) struct Fake {
     /// No call is ever answered.
     pub(super) hangs: bool,
     /// Whom [`FRIEND`] is credited to, and from when until when.
-    pub(super) friend: Arc<Mutex<(&'static str, [Option<i64>; 2])>>,
+    pub(super) friend: Arc<Mutex<Credited>>,
     /// Previews wait for their answer, which is found before.
     pub(super) held: Arc<watch::Sender<bool>>,
     /// The change feed, while it is followed.
     pub(super) feed: Arc<Mutex<Option<Feed>>>,
 }
+
+/// An affiliate, and the seconds from which and until which it is credited.
+type Credited = (&'static str, [Option<i64>; 2]);
 
 type Feed = mpsc::UnboundedSender<Result<WatchResponse, Status>>;
 
