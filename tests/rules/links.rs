@@ -53,6 +53,19 @@ pub(super) async fn rule_02_affiliate_links_need_nothing_and_purchase_links_fall
     let forged = format!("/course/p/max/buy/{begin}{other}{}", &end[1..]);
     assert_eq!(whose(&forged).await.as_deref(), Some("max"));
 
+    // What was decided once is decided again when something happens.
+    campaign::register(&clients, campaign::registration("john", "ben")).await.unwrap();
+    let token_of_john = campaign::purchase_link(&clients, "john").await.token;
+    let johns = format!("/course/p/max/buy/{token_of_john}");
+    for _ in 0..2 {
+        assert_eq!(whose(&johns).await.as_deref(), Some("ben"));
+    }
+    suspend(&clients, "ben").await;
+    crate::support::until("the decision falls with its affiliate", async || {
+        (whose(&johns).await.as_deref() == Some("max")).then_some(())
+    })
+    .await;
+
     let path_stands = async || {
         // All at once: each may wait until the deadline.
         let (max, ads) = (tokened("max"), tokened("ads"));

@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use sea_orm::ConnectionTrait;
 use tagalong_attribution::{
     credit::{PlatformSays, credit},
-    decide::{self, Decision, EmailHash, Inherited, decide},
-    id::{AffiliateId, ProductId},
+    decide::{self, Decision, EmailHash, Inherited, Stretch, decide, stands},
+    id::{AffiliateId, ProductId, ProgrammeId},
     reason::reason,
     resolve::{Buyer, CarriedBy, Named, Reference, Resolution, resolve},
 };
@@ -20,6 +20,7 @@ use crate::{
         decisions::{self, Outcome},
         entity::{attendee, decision, item, sale_order, touch},
         evidence::{self, stored_id},
+        previews::Person,
         sales,
     },
     time::from_micros,
@@ -119,7 +120,7 @@ async fn decide_item(
 
     if let Some(newest) = &newest
         && assignment.is_none()
-        && stands(db, item, newest, now).await?
+        && is_final(db, item, newest, now).await?
         && inherited_assignment.is_none()
     {
         return compare_again(db, item, newest, never_names, now).await;
@@ -194,7 +195,7 @@ async fn decide_item(
 
 /// Whether new evidence no longer changes a decision: it has settled, or who it is about was erased, and with them what
 /// connected them to their orders.
-async fn stands(
+async fn is_final(
     db: &impl ConnectionTrait,
     item: &item::Model,
     newest: &decision::Model,
@@ -307,9 +308,9 @@ async fn references(
     Ok(references)
 }
 
-/// Whose the product would be for each of several attendees who buy it at one moment.
+/// Whose a product would be for attendees who buy it at one moment.
 pub(crate) struct Preview {
-    programme: String,
+    programme: ProgrammeId,
     product: ProductId,
     policy_version: i64,
     policy: decide::Policy,
@@ -321,6 +322,8 @@ pub(crate) struct Preview {
 pub(crate) struct Previewed {
     pub(crate) attendee: Uuid,
     pub(crate) decision: Decision,
+    /// When it would be the same.
+    pub(crate) stands: Stretch,
     pub(crate) reason: String,
     pub(crate) touches: Vec<touch::Model>,
     pub(crate) programme: String,
@@ -337,7 +340,7 @@ impl Preview {
         let row = catalogue::product(db, product.as_str()).await?;
         let policy = catalogue::stored_policy(db, product.as_str(), row.policy_version).await?;
         Ok(Self {
-            programme: row.programme,
+            programme: stored_id(&row.programme)?,
             product: product.clone(),
             policy_version: row.policy_version,
             policy: evidence::policy(policy),
@@ -346,46 +349,66 @@ impl Preview {
         })
     }
 
-    /// Decides for some attendees.
+    fn item(&self, known_since: Option<i64>, emails: Vec<EmailHash>) -> decide::Item {
+        decide::Item {
+            programme: self.programme.clone(),
+            sold_at: from_micros(self.at),
+            settles_at: None,
+            known_since: known_since.map(from_micros),
+            emails,
+            inherited: None,
+            assigned: None,
+        }
+    }
+
+    /// Decides for one attendee.
     pub(crate) async fn decide(
         &self,
         db: &impl ConnectionTrait,
-        attendees: &[attendee::Model],
-    ) -> Result<Vec<Previewed>> {
-        let ids: Vec<Uuid> = attendees.iter().map(|attendee| attendee.id).collect();
-        let mut touches = evidence::touches_of(db, &ids).await?;
-        let mut emails: HashMap<Uuid, Vec<EmailHash>> = evidence::emails_of(db, &ids).await?;
-        let affiliates = touches.values().flatten().map(|touch| touch.affiliate.as_str()).collect();
-        let standings = evidence::standings(db, &self.programme, affiliates).await?;
-        attendees
-            .iter()
-            .map(|attendee| {
-                let rows = touches.remove(&attendee.id).unwrap_or_default();
-                let rules = rules(&rows, &self.webinars, &self.product)?;
-                let item = decide::Item {
-                    programme: stored_id(&self.programme)?,
-                    sold_at: from_micros(self.at),
-                    settles_at: None,
-                    known_since: attendee.known_since.map(from_micros),
-                    emails: emails.remove(&attendee.id).unwrap_or_default(),
-                    inherited: None,
-                    assigned: None,
-                };
-                let decision = decide(&self.policy, &rules, &standings, &item);
-                let resolution = Resolution {
-                    buyer: Buyer::Attendee(attendee.id),
-                    carried_by: None,
-                    conflicts: Vec::new(),
-                };
-                Ok(Previewed {
-                    attendee: attendee.id,
-                    reason: reason(&resolution, &decision, &rules, None, None),
-                    decision,
-                    touches: rows,
-                    programme: self.programme.clone(),
-                    policy_version: self.policy_version,
-                })
-            })
-            .collect()
+        attendee: &attendee::Model,
+    ) -> Result<Previewed> {
+        let id = attendee.id;
+        let rows = evidence::touches_of(db, [id]).await?;
+        let emails = evidence::emails_of(db, &[id]).await?.remove(&id).unwrap_or_default();
+        let affiliates = rows.iter().map(|touch| touch.affiliate.as_str()).collect();
+        let standings = evidence::standings(db, self.programme.as_str(), affiliates).await?;
+        let rules = rules(&rows, &self.webinars, &self.product)?;
+        let item = self.item(attendee.known_since, emails);
+        let decision = decide(&self.policy, &rules, &standings, &item);
+        let resolution =
+            Resolution { buyer: Buyer::Attendee(id), carried_by: None, conflicts: Vec::new() };
+        Ok(Previewed {
+            attendee: id,
+            reason: reason(&resolution, &decision, &rules, None, None),
+            stands: stands(&self.policy, &rules, &standings, &item),
+            decision,
+            touches: rows,
+            programme: self.programme.to_string(),
+            policy_version: self.policy_version,
+        })
+    }
+
+    /// Whom a page of attendees would be credited to, in their order.
+    pub(crate) async fn affiliates(
+        &self,
+        db: &impl ConnectionTrait,
+        people: &[Person],
+    ) -> Result<Vec<Option<AffiliateId>>> {
+        let affiliates = people.iter().flat_map(|person| &person.touches);
+        let affiliates = affiliates.map(|touch| touch.affiliate.as_str()).collect();
+        let standings = evidence::standings(db, self.programme.as_str(), affiliates).await?;
+        // Addresses only tell who recommended themselves.
+        let mut emails = HashMap::new();
+        if standings.values().any(|standing| !standing.emails.is_empty()) {
+            let ids: Vec<Uuid> = people.iter().map(|person| person.id).collect();
+            emails = evidence::emails_of(db, &ids).await?;
+        }
+        let affiliate = |person: &Person| {
+            let rules = rules(&person.touches, &self.webinars, &self.product)?;
+            let emails = emails.remove(&person.id).unwrap_or_default();
+            let item = self.item(person.known_since, emails);
+            Ok(decide(&self.policy, &rules, &standings, &item).affiliate)
+        };
+        people.iter().map(affiliate).collect()
     }
 }

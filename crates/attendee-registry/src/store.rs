@@ -26,6 +26,7 @@ pub(crate) mod feed;
 mod insert;
 mod migration;
 pub(crate) mod page;
+pub(crate) mod previews;
 pub(crate) mod requests;
 pub(crate) mod sales;
 pub(crate) mod test_records;

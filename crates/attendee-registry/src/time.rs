@@ -21,6 +21,15 @@ pub(crate) fn to_proto(micros: i64) -> prost_types::Timestamp {
     }
 }
 
+/// A moment of the rules as messages have it.
+pub(crate) fn moment_to_proto(moment: Timestamp) -> prost_types::Timestamp {
+    let nanoseconds = moment.as_nanosecond();
+    prost_types::Timestamp {
+        seconds: i64::try_from(nanoseconds.div_euclid(1_000_000_000)).unwrap_or(0),
+        nanos: i32::try_from(nanoseconds.rem_euclid(1_000_000_000)).unwrap_or(0),
+    }
+}
+
 /// Reads a message's time, where there is one.
 ///
 /// # Errors

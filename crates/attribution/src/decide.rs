@@ -315,6 +315,56 @@ pub fn decide(
     }
 }
 
+/// A stretch of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stretch {
+    /// First moment; none where it has always been.
+    pub from: Option<Timestamp>,
+    /// First moment after it; none where it never ends.
+    pub until: Option<Timestamp>,
+}
+
+impl Stretch {
+    /// Whether a moment lies in it.
+    #[must_use]
+    pub fn covers(&self, at: Timestamp) -> bool {
+        self.from.is_none_or(|from| from <= at) && self.until.is_none_or(|until| at < until)
+    }
+}
+
+/// The time around an item's sale in which it would be [decided](decide) the same, touch by touch, if nothing but the
+/// moment of the sale were another.
+#[must_use]
+pub fn stands(
+    policy: &Policy,
+    touches: &[Touch],
+    standings: &BTreeMap<AffiliateId, Standing>,
+    item: &Item,
+) -> Stretch {
+    // What compares the moment of the sale in `excluded`: some hold up to and with a moment, some before it.
+    let after = |moment: Timestamp| moment.checked_add(SignedDuration::from_nanos(1)).ok();
+    let changes = touches.iter().flat_map(|touch| {
+        let window = touch.at.checked_add(policy.window).ok().and_then(after);
+        let campaign = match touch.reach {
+            Reach::Until(end) => after(end),
+            Reach::Unrelated | Reach::Unbounded => None,
+        };
+        let suspensions = standings.get(&touch.affiliate).map(|standing| &standing.suspensions);
+        let suspended = suspensions.into_iter().flatten();
+        let suspended = suspended.flat_map(|suspension| [Some(suspension.from), suspension.until]);
+        [Some(touch.at), window, campaign].into_iter().chain(suspended).flatten()
+    });
+    let mut stretch = Stretch { from: None, until: None };
+    for change in changes {
+        if change <= item.sold_at {
+            stretch.from = stretch.from.max(Some(change));
+        } else if stretch.until.is_none_or(|until| change < until) {
+            stretch.until = Some(change);
+        }
+    }
+    stretch
+}
+
 /// Compared field by field, the first that differs decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {

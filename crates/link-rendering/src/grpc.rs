@@ -37,7 +37,7 @@ impl Grpc {
     async fn link(&self, request: RenderLinkRequest, deadline: Deadline) -> Result<Link> {
         let product = request::id("product_id", &request.product_id)?;
         let at = self.at(request.at)?;
-        let attendee = self.links.reference(request::buyer(request.attendee)?)?;
+        let attendee = self.links.attendee(request::buyer(request.attendee)?)?;
         let fallback = AffiliateId::read(&request.fallback_affiliate_id).ok();
         self.links.link(attendee, &product, at, fallback, deadline).await
     }
@@ -51,7 +51,7 @@ impl Grpc {
             }
         };
         let at = self.at(request.at)?;
-        let attendee = self.links.reference(request::buyer(request.attendee)?)?;
+        let attendee = self.links.attendee(request::buyer(request.attendee)?)?;
         message::render(&self.links, attendee, &request.body, format, at, deadline).await
     }
 

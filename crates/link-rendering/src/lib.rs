@@ -1,8 +1,10 @@
 //! Purchase links for people: singly, by the webinar, in messages, as QR codes.
 //!
-//! Whose affiliate a link carries is decided by the attendee registry as if the attendee bought at that moment; this
-//! service keeps nothing. Where nobody is credited, a link is the product's plain purchase link. No link
+//! Whose affiliate a link carries is decided by the attendee registry as if the attendee bought at that moment. What it
+//! decided is kept in memory as long as its change feed says that nothing changed; this service stores nothing. Where nobody is credited, a link is the product's plain purchase link. No link
 //! ever has an empty affiliate or leads to a sales page: every path ends at `buy`.
+
+use std::{convert::Infallible, sync::Arc};
 
 use anyhow::Context as _;
 use tagalong_attribution::token::KeyRing;
@@ -16,8 +18,10 @@ use tagalong_chassis::{
 use tagalong_proto::v1::link_rendering_service_server::LinkRenderingServiceServer;
 use tonic::service::Routes;
 
+mod changes;
 mod config;
 mod deadline;
+mod decisions;
 mod error;
 mod grpc;
 mod links;
@@ -34,6 +38,7 @@ mod tests;
 pub use config::{Config, Settings};
 pub use public_url::{PublicUrl, PublicUrlError};
 
+use decisions::Decisions;
 use grpc::Grpc;
 use links::Links;
 use registry::Registry;
@@ -53,7 +58,14 @@ impl Service {
     #[must_use]
     pub fn new(public_url: PublicUrl, registry: Transport, tokens: KeyRing, clock: Clock) -> Self {
         let registry = Registry::new(registry);
-        Self { links: Links { public_url, registry, tokens }, clock }
+        let decisions = Arc::new(Decisions::new(registry.clone()));
+        Self { links: Links { public_url, registry, decisions, tokens }, clock }
+    }
+
+    /// Follows what changes in the registry, for ever. As long as this does not run or the registry is out of reach, every
+    /// link is asked for there.
+    pub async fn follow(&self) -> Infallible {
+        self.links.decisions.follow().await
     }
 
     /// What it serves: `tagalong.v1.LinkRenderingService`.
@@ -89,9 +101,14 @@ pub async fn run(process: Process<Settings>) -> anyhow::Result<()> {
     announce("link-rendering", "admin", admin.local_addr()?);
     let admin = serve::admin(admin, ready.clone(), metrics, drain.clone());
     let grpc = serve::grpc(grpc, service.routes(), ready, drain);
-    tokio::try_join!(grpc, async {
-        admin.await;
-        Ok(())
-    })?;
-    Ok(())
+    let served = async {
+        tokio::try_join!(grpc, async {
+            admin.await;
+            Ok(())
+        })
+    };
+    tokio::select! {
+        ended = served => ended.map(drop),
+        never = service.follow() => match never {},
+    }
 }

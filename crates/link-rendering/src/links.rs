@@ -1,5 +1,7 @@
 //! Whose affiliate a purchase link carries, and why.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use tagalong_attribution::{
     id::{AffiliateId, ProductId, WebinarId},
@@ -13,9 +15,10 @@ use uuid::Uuid;
 
 use crate::{
     deadline::Deadline,
+    decisions::Decisions,
     error::{Error, Result},
     public_url::PublicUrl,
-    registry::{Preview, Registry},
+    registry::Registry,
 };
 
 /// What links are made of.
@@ -23,6 +26,7 @@ use crate::{
 pub(crate) struct Links {
     pub(crate) public_url: PublicUrl,
     pub(crate) registry: Registry,
+    pub(crate) decisions: Arc<Decisions>,
     pub(crate) tokens: KeyRing,
 }
 
@@ -32,6 +36,24 @@ pub(crate) enum Buyer {
     Token(String),
     Registration(RegistrationKey),
     Email(AttendeeEmail),
+}
+
+/// Whom the registry is asked about. Without `Debug`: it may hold an e-mail address.
+#[derive(Clone)]
+pub(crate) enum Attendee {
+    Id(Uuid),
+    /// Somebody whose ID only the registry knows.
+    Named(Reference),
+}
+
+impl From<Attendee> for AttendeeReference {
+    fn from(attendee: Attendee) -> Self {
+        let reference = match attendee {
+            Attendee::Id(id) => Reference::AttendeeId(id.to_string()),
+            Attendee::Named(reference) => reference,
+        };
+        Self { reference: Some(reference) }
+    }
 }
 
 /// A purchase link.
@@ -65,38 +87,35 @@ impl Links {
     ///
     /// # Errors
     /// A token that no key of ours signed: it names nobody, and the registry need not be asked.
-    pub(crate) fn reference(&self, buyer: Buyer) -> Result<AttendeeReference> {
-        let reference = match buyer {
-            Buyer::Attendee(id) => Reference::AttendeeId(id.to_string()),
+    pub(crate) fn attendee(&self, buyer: Buyer) -> Result<Attendee> {
+        Ok(match buyer {
+            Buyer::Attendee(id) => Attendee::Id(id),
             Buyer::Token(token) => {
-                let id = self.tokens.verify(&token).ok_or(Error::UnknownToken)?;
-                Reference::AttendeeId(id.to_string())
+                Attendee::Id(self.tokens.verify(&token).ok_or(Error::UnknownToken)?)
             }
-            Buyer::Registration(key) => Reference::Registration(key),
-            Buyer::Email(email) => Reference::Email(email),
-        };
-        Ok(AttendeeReference { reference: Some(reference) })
+            Buyer::Registration(key) => Attendee::Named(Reference::Registration(key)),
+            Buyer::Email(email) => Attendee::Named(Reference::Email(email)),
+        })
     }
 
     /// One purchase link, decided as if bought at `at`. Where the decision names nobody, the fallback stands unless
     /// it is suspended then.
     pub(crate) async fn link(
         &self,
-        attendee: AttendeeReference,
+        attendee: Attendee,
         product: &ProductId,
         at: Timestamp,
         fallback: Option<AffiliateId>,
         deadline: Deadline,
     ) -> Result<Link> {
-        let preview = self.registry.preview(attendee, product, at, deadline).await?;
-        let Preview { attendee, programme, affiliate, reason } = preview;
-        let (affiliate, basis, reason) = match (affiliate, fallback) {
-            (Some(affiliate), _) => (Some(affiliate), Basis::Decision, reason),
-            (None, None) => (None, Basis::Nobody, reason),
+        let preview = self.decisions.preview(attendee, product, at, deadline).await?;
+        let reason = &preview.reason;
+        let (affiliate, basis, reason) = match (preview.affiliate.clone(), fallback) {
+            (Some(affiliate), _) => (Some(affiliate), Basis::Decision, reason.clone()),
+            (None, None) => (None, Basis::Nobody, reason.clone()),
             (None, Some(fallback)) => {
-                let suspended =
-                    self.registry.is_suspended(&programme, &fallback, at, deadline).await?;
-                if suspended {
+                let programme = &preview.programme;
+                if self.decisions.is_suspended(programme, &fallback, at, deadline).await? {
                     let reason = format!("{reason}; the fallback {fallback} is suspended");
                     (None, Basis::Nobody, reason)
                 } else {
@@ -105,6 +124,7 @@ impl Links {
                 }
             }
         };
+        let attendee = preview.attendee;
         let token = self.tokens.sign(attendee);
         let url = self.public_url.purchase_link(product, affiliate.as_ref(), &token);
         Ok(Link { url, affiliate, basis, reason, attendee, token })

@@ -1,16 +1,20 @@
 //! Every question to the attendee registry.
 
 use jiff::Timestamp;
-use tagalong_attribution::id::{AffiliateId, ProductId, ProgrammeId, WebinarId};
+use tagalong_attribution::{
+    decide::Stretch,
+    id::{AffiliateId, ProductId, ProgrammeId, WebinarId},
+};
 use tagalong_chassis::{status, transport::Transport};
 use tagalong_proto::v1::{
     AttendeeReference, GetAffiliateRequest, GetAttendeeRequest, GetProductRequest,
     PreviewDecisionRequest, PreviewDecisionsRequest, PreviewDecisionsResponse, RegistrationKey,
-    attendee_service_client::AttendeeServiceClient,
-    catalogue_service_client::CatalogueServiceClient, sale_service_client::SaleServiceClient,
+    WatchRequest, WatchResponse, attendee_service_client::AttendeeServiceClient,
+    catalogue_service_client::CatalogueServiceClient, event_service_client::EventServiceClient,
+    sale_service_client::SaleServiceClient,
 };
 use tokio_stream::{Stream, StreamExt as _};
-use tonic::Code;
+use tonic::{Code, Status, Streaming};
 use uuid::Uuid;
 
 use crate::{
@@ -28,9 +32,11 @@ pub(crate) struct Registry {
 /// Whose a sale would be.
 pub(crate) struct Preview {
     pub(crate) attendee: Uuid,
-    pub(crate) programme: String,
+    pub(crate) programme: ProgrammeId,
     pub(crate) affiliate: Option<AffiliateId>,
     pub(crate) reason: String,
+    /// When the answer would be the same, as long as nothing changes.
+    pub(crate) stands: Stretch,
 }
 
 /// Whose one attendee's purchase would be.
@@ -61,11 +67,13 @@ impl Registry {
         let mut client = SaleServiceClient::new(self.transport.clone());
         let answer = client.preview_decision(request).await?.into_inner();
         let decision = answer.decision.ok_or(Error::Answer("no decision"))?;
+        let programme = decision.programme_id;
         Ok(Preview {
             attendee: attendee_id(&answer.attendee_id)?,
-            programme: decision.programme_id,
+            programme: programme.try_into().map_err(|_| Error::Answer("no programme ID"))?,
             affiliate: affiliate_id(&decision.affiliate_id)?,
             reason: decision.reason,
+            stands: stretch(answer.valid_from, answer.valid_until)?,
         })
     }
 
@@ -117,36 +125,37 @@ impl Registry {
         Ok(())
     }
 
-    /// Whether an affiliate is suspended at a moment. One that nobody has heard of is not.
-    pub(crate) async fn is_suspended(
+    /// When an affiliate is suspended; never, where nobody has heard of it.
+    pub(crate) async fn suspensions(
         &self,
-        programme: &str,
+        programme: &ProgrammeId,
         affiliate: &AffiliateId,
-        at: Timestamp,
         deadline: Deadline,
-    ) -> Result<bool> {
-        let programme: ProgrammeId =
-            programme.parse().map_err(|_| Error::Answer("no programme ID"))?;
+    ) -> Result<Vec<Stretch>> {
         let request = deadline.request(GetAffiliateRequest {
-            programme_id: programme.into(),
+            programme_id: programme.to_string(),
             id: affiliate.to_string(),
         })?;
         let mut client = CatalogueServiceClient::new(self.transport.clone());
         let answer = match client.get_affiliate(request).await {
             Ok(answer) => answer.into_inner(),
-            Err(status) if status.code() == Code::NotFound => return Ok(false),
+            Err(status) if status.code() == Code::NotFound => return Ok(Vec::new()),
             Err(status) => return Err(status.into()),
         };
         let suspensions = answer.affiliate.ok_or(Error::Answer("no affiliate"))?.suspensions;
-        for suspension in suspensions {
-            let moment = |moment| time::from_proto(moment).ok_or(Error::Answer("no valid time"));
-            let starts_at = suspension.starts_at.map(moment).transpose()?;
-            let ends_at = suspension.ends_at.map(moment).transpose()?;
-            if starts_at.is_none_or(|start| start <= at) && ends_at.is_none_or(|end| at < end) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        suspensions.into_iter().map(|one| stretch(one.starts_at, one.ends_at)).collect()
+    }
+
+    /// What changes from now on, with a step at least every second.
+    pub(crate) async fn events(&self) -> Result<Streaming<WatchResponse>, Status> {
+        let request = WatchRequest {
+            only_new: true,
+            include_test: true,
+            heartbeat: true,
+            ..WatchRequest::default()
+        };
+        let mut client = EventServiceClient::new(self.transport.clone());
+        Ok(client.watch(request).await?.into_inner())
     }
 }
 
@@ -155,6 +164,14 @@ pub(crate) fn is_unknown_product(error: &Error) -> bool {
     matches!(error, Error::Registry(status)
         if status.code() == Code::NotFound
             && status::reason(status).as_deref() == Some("PRODUCT_NOT_FOUND"))
+}
+
+fn stretch(
+    from: Option<prost_types::Timestamp>,
+    until: Option<prost_types::Timestamp>,
+) -> Result<Stretch> {
+    let moment = |moment| time::from_proto(moment).ok_or(Error::Answer("no valid time"));
+    Ok(Stretch { from: from.map(moment).transpose()?, until: until.map(moment).transpose()? })
 }
 
 fn attendee_id(text: &str) -> Result<Uuid> {

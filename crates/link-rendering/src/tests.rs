@@ -21,6 +21,7 @@ use uuid::Uuid;
 use super::*;
 
 mod fake;
+mod keeping;
 
 use fake::{FRIEND, Fake, STRANGER, SUSPENDED};
 
@@ -30,11 +31,14 @@ fn ring() -> KeyRing {
     KeyRing::new(7, [(7, [7; 32])]).unwrap()
 }
 
-fn client(fake: &Fake) -> LinkRenderingServiceClient<Transport> {
+fn service(fake: &Fake) -> Service {
     let clock = Clock::new(|| Timestamp::from_second(NOW).unwrap());
     let public_url = "https://go.test/x/".parse().unwrap();
-    let service = Service::new(public_url, fake.transport(), ring(), clock);
-    LinkRenderingServiceClient::new(local(service.routes()))
+    Service::new(public_url, fake.transport(), ring(), clock)
+}
+
+fn client(fake: &Fake) -> LinkRenderingServiceClient<Transport> {
+    LinkRenderingServiceClient::new(local(service(fake).routes()))
 }
 
 fn whom(reference: Reference) -> Option<AttendeeReference> {

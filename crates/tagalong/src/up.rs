@@ -232,12 +232,18 @@ impl All {
             move || redirect.http()
         };
         let limits = serve::HttpLimits::default();
-        let (visited, served, (), ()) = tokio::join!(
-            drain.start_after(serve::http_on_threads(http, visitors, limits, drain.clone())),
-            drain.start_after(serve::grpc(grpc, routes, ready.clone(), drain.clone())),
-            serve::admin(admin, ready.clone(), metrics, drain.clone()),
-            redirect.run(&drain),
-        );
+        let services = async {
+            tokio::join!(
+                drain.start_after(serve::http_on_threads(http, visitors, limits, drain.clone())),
+                drain.start_after(serve::grpc(grpc, routes, ready.clone(), drain.clone())),
+                serve::admin(admin, ready.clone(), metrics, drain.clone()),
+                redirect.run(&drain),
+            )
+        };
+        let (visited, served, (), ()) = tokio::select! {
+            ended = services => ended,
+            never = rendering.follow() => match never {},
+        };
         registry.close().await?;
         visited?;
         served

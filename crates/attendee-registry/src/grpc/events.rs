@@ -6,7 +6,10 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures::Stream;
 use prost::Message as _;
 use tagalong_proto::v1::{self, event_service_server::EventService};
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
@@ -21,6 +24,9 @@ const BATCH: u64 = 256;
 
 /// How long a follower waits before it looks for what other processes committed.
 const OTHERS: Duration = Duration::from_millis(500);
+
+/// How long a follower that wants to know hears nothing at most.
+const HEARTBEAT: Duration = Duration::from_secs(1);
 
 type Sender = mpsc::Sender<Result<v1::WatchResponse, Status>>;
 
@@ -44,7 +50,7 @@ impl EventService for Registry {
         let (sender, receiver) = mpsc::channel(64);
         let registry = self.clone();
         tokio::spawn(async move {
-            if let Err(error) = follow(&registry, after, message.include_test, &sender).await {
+            if let Err(error) = follow(&registry, after, &message, &sender).await {
                 let _ = sender.send(Err(refuse(error))).await;
             }
         });
@@ -56,7 +62,7 @@ impl EventService for Registry {
 async fn follow(
     registry: &Registry,
     mut after: i64,
-    include_test: bool,
+    wanted: &v1::WatchRequest,
     sender: &Sender,
 ) -> Result<()> {
     let mut commits = registry.store.commits();
@@ -64,9 +70,17 @@ async fn follow(
     if sender.send(Ok(start)).await.is_err() {
         return Ok(());
     }
+    let mut sent = Instant::now();
     loop {
         commits.mark_unchanged();
         let rows = feed::after(registry.store.read(), after, BATCH).await?;
+        if wanted.heartbeat && rows.is_empty() && sent.elapsed() >= HEARTBEAT {
+            let alive = v1::WatchResponse { event: None, cursor: cursor(after) };
+            if sender.send(Ok(alive)).await.is_err() {
+                return Ok(());
+            }
+            sent = Instant::now();
+        }
         if rows.is_empty() {
             if !registry.something_new(&mut commits, sender.closed()).await {
                 return Ok(());
@@ -75,7 +89,7 @@ async fn follow(
         }
         for row in rows {
             after = row.sequence;
-            if row.test && !include_test {
+            if row.test && !wanted.include_test {
                 continue;
             }
             let event = v1::Event::decode(row.body.as_slice()).map_err(Error::internal)?;
@@ -83,6 +97,7 @@ async fn follow(
             if sender.send(Ok(message)).await.is_err() {
                 return Ok(());
             }
+            sent = Instant::now();
         }
     }
 }

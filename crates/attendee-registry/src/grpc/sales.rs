@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 
-use futures::Stream;
+use futures::{Stream, TryStreamExt as _, stream};
 use tagalong_attribution::id::{AffiliateId, ProductId, ProgrammeId, WebinarId};
 use tagalong_proto::v1::{self, sale_service_server::SaleService};
 use tokio::sync::mpsc;
@@ -20,14 +20,11 @@ use crate::{
     store::{
         attendees, decisions,
         entity::item,
-        page,
+        page, previews,
         sales::{self, Filter},
     },
     time,
 };
-
-/// How many attendees of a stream are decided at once.
-const ATTENDEES: u64 = 500;
 
 #[tonic::async_trait]
 impl SaleService for Registry {
@@ -181,9 +178,11 @@ impl SaleService for Registry {
             let db = self.store.read();
             let attendee = attendees::get(db, &self.keys, &reference).await?;
             let preview = Preview::new(db, &product, at).await?;
-            let previewed = preview.decide(db, std::slice::from_ref(&attendee)).await?.remove(0);
+            let previewed = preview.decide(db, &attendee).await?;
             Ok(v1::PreviewDecisionResponse {
                 attendee_id: attendee.id.to_string(),
+                valid_from: previewed.stands.from.map(time::moment_to_proto),
+                valid_until: previewed.stands.until.map(time::moment_to_proto),
                 decision: Some(decisions::preview_message(db, previewed).await?),
             })
         };
@@ -204,14 +203,17 @@ impl SaleService for Registry {
             Ok((webinar, Preview::new(db, &product, at).await?))
         };
         let (webinar, preview) = started.await.map_err(refuse)?;
-        let (sender, receiver) = mpsc::channel(64);
+        // While one page is sent, the next one is read; there are never more.
+        let (sender, receiver) = mpsc::channel(1);
         let registry = self.clone();
         tokio::spawn(async move {
             if let Err(error) = preview_all(&registry, &webinar, &preview, &sender).await {
                 let _ = sender.send(Err(refuse(error))).await;
             }
         });
-        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+        let pages = ReceiverStream::new(receiver);
+        let answers = pages.map_ok(|page| stream::iter(page.into_iter().map(Ok))).try_flatten();
+        Ok(Response::new(Box::pin(answers)))
     }
 }
 
@@ -261,29 +263,25 @@ async fn preview_all(
     registry: &Registry,
     webinar: &WebinarId,
     preview: &Preview,
-    sender: &mpsc::Sender<Result<v1::PreviewDecisionsResponse, Status>>,
+    sender: &mpsc::Sender<Result<Vec<v1::PreviewDecisionsResponse>, Status>>,
 ) -> Result<()> {
     let db = registry.store.read();
     let mut after: Option<Uuid> = None;
     loop {
-        let page = attendees::list(db, Some(webinar.as_str()), after, ATTENDEES).await?;
-        let Some(last) = page.last() else { return Ok(()) };
+        let people = previews::page(db, webinar.as_str(), after).await?;
+        let Some(last) = people.last() else { return Ok(()) };
         after = Some(last.id);
-        let page: Vec<_> =
-            page.into_iter().filter(|attendee| attendee.erased_at.is_none()).collect();
-        let ids: Vec<Uuid> = page.iter().map(|attendee| attendee.id).collect();
-        let mut registrations = attendees::newest_registrations(db, &ids).await?;
-        for previewed in preview.decide(db, &page).await? {
-            let message = v1::PreviewDecisionsResponse {
-                attendee_id: previewed.attendee.to_string(),
-                affiliate_id: previewed.decision.affiliate.map(Into::into).unwrap_or_default(),
-                registration: registrations
-                    .remove(&previewed.attendee)
-                    .map(attendees::registration_key),
-            };
-            if sender.send(Ok(message)).await.is_err() {
-                return Ok(());
+        let affiliates = preview.affiliates(db, &people).await?;
+        let answer = |(person, affiliate): (previews::Person, Option<AffiliateId>)| {
+            v1::PreviewDecisionsResponse {
+                attendee_id: person.id.to_string(),
+                affiliate_id: affiliate.map(Into::into).unwrap_or_default(),
+                registration: person.registration,
             }
+        };
+        let page = people.into_iter().zip(affiliates).map(answer).collect();
+        if sender.send(Ok(page)).await.is_err() {
+            return Ok(());
         }
     }
 }

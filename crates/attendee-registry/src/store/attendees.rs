@@ -1,7 +1,5 @@
 //! Attendees, registrations and their touches.
 
-use std::collections::HashMap;
-
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _,
     IntoActiveModel as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
@@ -10,7 +8,6 @@ use tagalong_proto::v1;
 use uuid::Uuid;
 
 use super::{
-    CHUNK,
     entity::{attendee, attendee_email, registration, touch},
     feed,
 };
@@ -27,7 +24,7 @@ mod register;
 
 pub(crate) use erase::erase;
 use erase::erased_key;
-pub(crate) use message::{message, messages, registration_key, touch_message};
+pub(crate) use message::{message, messages, touch_message};
 pub(crate) use register::{Report, register};
 
 /// Stores a touch where its origin is new. Where it is not, a verified report replaces an unverified one, and of two
@@ -42,6 +39,9 @@ pub(crate) async fn add_touch(
     if let Some(known) = known {
         let Some(row) = completed_touch(&known, &new) else { return Ok(false) };
         row.into_active_model().reset_all().update(db).await?;
+        if let Some(attendee) = new.attendee {
+            feed::record(db, now, test, changed(attendee)).await?;
+        }
         return Ok(true);
     }
     touch::Entity::insert(new.clone().into_active_model()).exec_without_returning(db).await?;
@@ -68,6 +68,11 @@ fn touch_added(new: touch::Model) -> Option<v1::event::Kind> {
     let attendee_id = new.attendee?.to_string();
     let added = v1::TouchAdded { attendee_id, touch: Some(touch_message(new)) };
     Some(v1::event::Kind::TouchAdded(added))
+}
+
+/// The event for who follows that more is known of an attendee.
+fn changed(attendee: Uuid) -> v1::event::Kind {
+    v1::event::Kind::AttendeeChanged(v1::AttendeeChanged { attendee_id: attendee.to_string() })
 }
 
 /// The attendee of an ID that is stored somewhere.
@@ -147,22 +152,4 @@ pub(crate) async fn list(
         query = query.filter(attendee::Column::Id.gt(after));
     }
     Ok(query.all(db).await?)
-}
-
-/// The newest registration of each of several attendees.
-pub(crate) async fn newest_registrations(
-    db: &impl ConnectionTrait,
-    attendees: &[Uuid],
-) -> Result<HashMap<Uuid, registration::Model>> {
-    let mut newest = HashMap::new();
-    for attendees in attendees.chunks(CHUNK) {
-        let rows = registration::Entity::find()
-            .filter(registration::Column::Attendee.is_in(attendees.to_vec()))
-            .order_by_asc(registration::Column::RegisteredAt)
-            .order_by_asc(registration::Column::Id)
-            .all(db)
-            .await?;
-        newest.extend(rows.into_iter().map(|row| (row.attendee, row)));
-    }
-    Ok(newest)
 }

@@ -83,23 +83,16 @@ where
     text.parse().map_err(Error::internal)
 }
 
-/// The touches of several attendees, by attendee, in the order of their IDs.
+/// The touches of some attendees, no more than a statement can name, in the order of their IDs.
 pub(crate) async fn touches_of(
     db: &impl ConnectionTrait,
-    attendees: &[Uuid],
-) -> Result<HashMap<Uuid, Vec<touch::Model>>> {
-    let mut touches: HashMap<Uuid, Vec<touch::Model>> = HashMap::new();
-    for attendees in attendees.chunks(CHUNK) {
-        let rows = touch::Entity::find()
-            .filter(touch::Column::Attendee.is_in(attendees.to_vec()))
-            .order_by_asc(touch::Column::Id)
-            .all(db)
-            .await?;
-        for row in rows {
-            touches.entry(row.attendee.unwrap_or_default()).or_default().push(row);
-        }
-    }
-    Ok(touches)
+    attendees: impl IntoIterator<Item = Uuid>,
+) -> Result<Vec<touch::Model>> {
+    Ok(touch::Entity::find()
+        .filter(touch::Column::Attendee.is_in(attendees))
+        .order_by_asc(touch::Column::Id)
+        .all(db)
+        .await?)
 }
 
 /// The touches that bear on one order.

@@ -110,6 +110,8 @@ async fn remove_programme(db: &impl ConnectionTrait, id: &str, now: i64) -> Resu
     removed += delete::<affiliate::Entity>(db, affiliate::Column::Programme.eq(id)).await?;
     removed += delete::<programme::Entity>(db, programme::Column::Id.eq(id)).await?;
     catalogue::removed(db, "programme", id, now).await?;
+    let gone = v1::CatalogueChanged { programme_id: id.to_owned(), ..Default::default() };
+    feed::record(db, now, true, v1::event::Kind::CatalogueChanged(gone)).await?;
     Ok(removed)
 }
 

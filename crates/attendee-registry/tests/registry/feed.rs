@@ -11,6 +11,7 @@ fn kind(event: &v1::Event) -> &'static str {
     match event.kind.as_ref().unwrap() {
         Kind::RegistrationCreated(_) => "registered",
         Kind::TouchAdded(_) => "touched",
+        Kind::AttendeeChanged(_) => "changed",
         Kind::AttendeeErased(_) => "erased",
         Kind::SaleDecided(_) => "decided",
         Kind::SalePaid(_) => "paid",

@@ -12,6 +12,7 @@ mod feed;
 mod inheritance;
 mod messages;
 mod order_independence;
+mod previews;
 mod removal;
 mod sales;
 mod settling;

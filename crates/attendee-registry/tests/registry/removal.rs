@@ -89,7 +89,7 @@ async fn a_removed_test_leaves_nothing_behind() {
             // Followers must still hear of the removals; a click log goes on.
             "catalogue_clock" | "click_log" => continue,
             "catalogue_removal" => before[table].len() + 3,
-            "event" => before[table].len() + 2,
+            "event" => before[table].len() + 3,
             _ => before[table].len(),
         };
         assert_eq!(rows.len(), expected, "{table}: {rows:?}");
@@ -100,7 +100,7 @@ async fn a_removed_test_leaves_nothing_behind() {
             .map(|(_, rows)| rows.len())
             .sum()
     };
-    assert_eq!(usize::try_from(removed).unwrap(), count(&during) + 2 - count(&after));
+    assert_eq!(usize::try_from(removed).unwrap(), count(&during) + 3 - count(&after));
     for row in ["payment", "reversal"] {
         assert_eq!(after[row], before[row]);
     }

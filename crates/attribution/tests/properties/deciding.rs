@@ -3,7 +3,10 @@
 use jiff::SignedDuration;
 use proptest::prelude::*;
 use tagalong_attribution::{
-    decide::{Basis, Inherited, Reach, Session, Suspension, Touch, TouchKind, TouchModel, Verdict},
+    decide::{
+        Basis, Inherited, Reach, Session, Stretch, Suspension, Touch, TouchKind, TouchModel,
+        Verdict, stands,
+    },
     id::AffiliateId,
 };
 use uuid::Uuid;
@@ -26,6 +29,24 @@ proptest! {
         let nobody = Uuid::nil();
         let other = World { touches: shuffled, ..world.clone() };
         prop_assert_eq!(but_for(&world.decide(), nobody), but_for(&other.decide(), nobody));
+    }
+
+    #[test]
+    fn a_decision_stands_as_long_as_it_is_said_to(
+        world in worlds().prop_flat_map(overruled),
+        moments in prop::collection::vec((-8..=24_i64, -1..=1_i64), 1..20),
+    ) {
+        let stretch = stands(&world.policy, &world.touches, &world.standings, &world.item);
+        prop_assert!(stretch.covers(world.item.sold_at));
+        let moments = moments
+            .into_iter()
+            .map(|(second, nanosecond)| at(second) + SignedDuration::from_nanos(nanosecond));
+        let edges = [stretch.from, stretch.until.map(|until| until - SignedDuration::from_nanos(1))];
+        for moment in moments.chain(edges.into_iter().flatten()).filter(|at| stretch.covers(*at)) {
+            let mut other = world.clone();
+            other.item.sold_at = moment;
+            prop_assert_eq!(other.decide(), world.decide(), "at {} of {:?}", moment, stretch);
+        }
     }
 
     #[test]
@@ -416,4 +437,25 @@ fn the_newest_session_wins_and_in_it_the_first_registration() {
     // Two webinars may call a session the same.
     world.touches[2].session.as_mut().unwrap().webinar = id("another");
     assert_eq!(world.decide().basis, Basis::Touch(Uuid::from_u128(3)));
+}
+
+#[test]
+fn a_lone_touch_stands_from_its_moment_to_the_end_of_its_window() {
+    let mut world = lone_touch();
+    let nanosecond = SignedDuration::from_nanos(1);
+    let stretch =
+        |world: &World| stands(&world.policy, &world.touches, &world.standings, &world.item);
+    let end = at(0) + world.policy.window + nanosecond;
+    let expected = Stretch { from: Some(at(0)), until: Some(end) };
+    assert_eq!(stretch(&world), expected);
+
+    // A suspension to come, the campaign's end before it.
+    let suspension = Suspension { from: at(20), until: None, recorded_at: at(1) };
+    world.standing(&id("max")).suspensions.push(suspension);
+    assert_eq!(stretch(&world).until, Some(at(20)));
+    world.touches[0].reach = Reach::Until(at(10));
+    assert_eq!(stretch(&world).until, Some(at(10) + nanosecond));
+
+    world.touches.clear();
+    assert_eq!(stretch(&world), Stretch { from: None, until: None });
 }

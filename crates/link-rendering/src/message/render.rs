@@ -3,20 +3,19 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use tagalong_proto::v1::AttendeeReference;
 
 use super::{Format, Message, Placeholder};
 use crate::{
     deadline::Deadline,
     error::{Error, Result},
-    links::Links,
+    links::{Attendee, Links},
     registry::is_unknown_product,
 };
 
 /// Fills a message. The registry is asked once for each product it names, or for the attendee where it names none.
 pub(crate) async fn render(
     links: &Links,
-    attendee: AttendeeReference,
+    attendee: Attendee,
     body: &str,
     format: Format,
     at: Timestamp,
@@ -37,7 +36,7 @@ pub(crate) async fn render(
     }
     let token = match rendered.values().next() {
         Some(link) => link.token.clone(),
-        None => links.tokens.sign(links.registry.attendee(attendee, deadline).await?),
+        None => links.tokens.sign(links.registry.attendee(attendee.into(), deadline).await?),
     };
     message.fill(|placeholder| match placeholder {
         Placeholder::Token => Ok(&token),

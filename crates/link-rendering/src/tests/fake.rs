@@ -9,12 +9,14 @@ use http::Response;
 use prost_types::Timestamp;
 use tagalong_chassis::{status::refusal, transport::Transport};
 use tagalong_proto::v1::{
-    Affiliate, Attendee, AttendeeReference, Decision, GetAffiliateRequest, GetAffiliateResponse,
-    GetAttendeeRequest, GetAttendeeResponse, GetProductRequest, GetProductResponse,
-    PreviewDecisionRequest, PreviewDecisionResponse, PreviewDecisionsRequest,
-    PreviewDecisionsResponse, Product, RegistrationKey, Suspension, attendee_reference::Reference,
+    Affiliate, Attendee, AttendeeReference, Decision, Event, GetAffiliateRequest,
+    GetAffiliateResponse, GetAttendeeRequest, GetAttendeeResponse, GetProductRequest,
+    GetProductResponse, PreviewDecisionRequest, PreviewDecisionResponse, PreviewDecisionsRequest,
+    PreviewDecisionsResponse, Product, RegistrationKey, Suspension, WatchRequest, WatchResponse,
+    attendee_reference::Reference, event::Kind,
 };
-use tokio_stream::Iter;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::{Iter, wrappers::UnboundedReceiverStream};
 use tonic::{Code, Status, body::Body, server::Grpc};
 use tonic_prost::ProstCodec;
 use tower::{service_fn, util::BoxCloneSyncService};
@@ -27,7 +29,7 @@ pub(super) const STRANGER: Uuid = Uuid::from_u128(0x0193_5a2b_7c8d_7e9f_8a1b_2c3
 /// When the suspension of `gone` begins, in seconds; it lasts 100.
 pub(super) const SUSPENDED: i64 = 1_700_000_000;
 
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Fake {
     pub(super) asked: Arc<Mutex<Vec<Asked>>>,
     /// How many answers of a stream were taken.
@@ -36,6 +38,31 @@ pub(super) struct Fake {
     pub(super) fails: Option<Status>,
     /// No call is ever answered.
     pub(super) hangs: bool,
+    /// Whom [`FRIEND`] is credited to, and from when until when.
+    pub(super) friend: Arc<Mutex<Credited>>,
+    /// Previews wait for their answer, which is found before.
+    pub(super) held: Arc<watch::Sender<bool>>,
+    /// The change feed, while it is followed.
+    pub(super) feed: Arc<Mutex<Option<Feed>>>,
+}
+
+/// An affiliate, and the seconds from which and until which it is credited.
+type Credited = (&'static str, [Option<i64>; 2]);
+
+type Feed = mpsc::UnboundedSender<Result<WatchResponse, Status>>;
+
+impl Default for Fake {
+    fn default() -> Self {
+        Self {
+            asked: Arc::default(),
+            streamed: Arc::default(),
+            fails: None,
+            hangs: false,
+            friend: Arc::new(Mutex::new(("max", [None, None]))),
+            held: Arc::new(watch::Sender::new(false)),
+            feed: Arc::default(),
+        }
+    }
 }
 
 /// How the registry was asked.
@@ -84,7 +111,24 @@ impl Fake {
             }};
         }
         match method.as_str() {
-            "PreviewDecision" => unary!(|asked| self.decision(asked)),
+            "PreviewDecision" => {
+                let answer = service_fn(move |request: tonic::Request<_>| {
+                    let answer = self.decision(request.into_inner()).map(tonic::Response::new);
+                    let mut held = self.held.subscribe();
+                    async move {
+                        held.wait_for(|held| !held).await.unwrap();
+                        answer
+                    }
+                });
+                Grpc::new(ProstCodec::default()).unary(answer, request).await
+            }
+            "Watch" => {
+                let answer = service_fn(move |request: tonic::Request<_>| {
+                    let answer = self.watch(request.get_ref());
+                    async move { Ok(tonic::Response::new(answer)) }
+                });
+                Grpc::new(ProstCodec::default()).server_streaming(answer, request).await
+            }
             "GetAttendee" => unary!(attendee),
             "GetProduct" => unary!(product),
             "GetAffiliate" => unary!(affiliate),
@@ -104,15 +148,49 @@ impl Fake {
         let attendee = known(asked.attendee)?;
         product(GetProductRequest { id: asked.product_id.clone() })?;
         let credited = attendee == FRIEND;
+        let (affiliate, stands) = *self.friend.lock().unwrap();
         let decision = Decision {
             programme_id: "shop".to_owned(),
-            affiliate_id: if credited { "max" } else { "" }.to_owned(),
-            reason: if credited { "max brought the buyer" } else { "nobody is credited" }
-                .to_owned(),
+            affiliate_id: if credited { affiliate } else { "" }.to_owned(),
+            reason: if credited {
+                format!("{affiliate} brought the buyer")
+            } else {
+                "nobody is credited".to_owned()
+            },
             ..Decision::default()
         };
+        let [valid_from, valid_until] =
+            stands.map(|moment| moment.map(|seconds| Timestamp { seconds, nanos: 0 }));
         let attendee_id = attendee.to_string();
-        Ok(PreviewDecisionResponse { attendee_id, decision: Some(decision) })
+        Ok(PreviewDecisionResponse {
+            attendee_id,
+            decision: Some(decision),
+            valid_from,
+            valid_until,
+        })
+    }
+
+    fn watch(
+        &self,
+        asked: &WatchRequest,
+    ) -> UnboundedReceiverStream<Result<WatchResponse, Status>> {
+        assert!(asked.only_new && asked.include_test && asked.heartbeat && asked.cursor.is_empty());
+        let (sender, receiver) = mpsc::unbounded_channel();
+        sender.send(Ok(WatchResponse::default())).unwrap();
+        *self.feed.lock().unwrap() = Some(sender);
+        UnboundedReceiverStream::new(receiver)
+    }
+
+    /// Tells who follows.
+    pub(super) fn tell(&self, kind: Option<Kind>) {
+        let event = Event { kind, ..Event::default() };
+        let step = WatchResponse { event: Some(event), cursor: String::new() };
+        self.feed.lock().unwrap().as_ref().unwrap().send(Ok(step)).unwrap();
+    }
+
+    /// How often a method was called.
+    pub(super) fn calls(&self, method: &str) -> usize {
+        self.methods().iter().filter(|asked| *asked == method).count()
     }
 
     /// A webinar with more attendees than anybody can take; the third is one nobody is credited for.

@@ -32,8 +32,9 @@ pub(crate) enum Command {
 impl Command {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         let Self::Watch { cursor, only_new, include_test, connect } = self;
+        let cursor = cursor.unwrap_or_default();
         let request =
-            v1::WatchRequest { cursor: cursor.unwrap_or_default(), only_new, include_test };
+            v1::WatchRequest { cursor, only_new, include_test, ..v1::WatchRequest::default() };
         let mut events = connect.clients()?.events.watch(request).await.explained()?;
         while let Some(step) = events.message().await.map_err(|status| explain(&status))? {
             output::line(output::json(&step)?)?;

@@ -1,22 +1,22 @@
 //! `tagalong links`.
 
 use std::{
-    fs::File,
-    io::{self, Write},
+    io::{self, Write as _},
     path::PathBuf,
     process::ExitCode,
 };
 
 use anyhow::Context as _;
 use clap::ValueEnum;
-use indicatif::{ProgressBar, ProgressStyle};
 use tagalong_proto::v1;
 
 use super::{attendee::Who, moment, text_file};
 use crate::{
-    client::{Connect, Explain as _, explain},
+    client::{Connect, Explain as _},
     output,
 };
+
+mod export;
 
 /// Purchase links, and what a link does
 #[derive(clap::Subcommand)]
@@ -41,21 +41,7 @@ pub(crate) enum Command {
         connect: Connect,
     },
     /// Write the purchase links of all attendees of a webinar as CSV
-    #[command(after_help = "Example:\n  tagalong links export launch course --output links.csv")]
-    Export {
-        /// The webinar
-        webinar: String,
-        /// The product
-        product: String,
-        /// The file; - for standard output
-        #[arg(long, short, value_name = "FILE", default_value = "-")]
-        output: PathBuf,
-        /// As if bought then [default: now]
-        #[arg(long, value_name = "TIME", value_parser = moment)]
-        at: Option<prost_types::Timestamp>,
-        #[command(flatten)]
-        connect: Connect,
-    },
+    Export(export::Args),
     /// Fill the placeholders of a message to an attendee
     #[command(
         after_help = "Placeholders: {{purchase_link:PRODUCT}}, {{affiliate:PRODUCT}}, {{token}}\n\nExample:\n  tagalong links message mail.html --format html --key zoom/81234/r-1"
@@ -125,11 +111,7 @@ impl Command {
                     output::note(&link.reason);
                 }
             }
-            Self::Export { webinar, product, output, at, connect } => {
-                let request =
-                    v1::RenderLinksRequest { webinar_id: webinar, product_id: product, at };
-                export(connect, request, output).await?;
-            }
+            Self::Export(args) => return args.run().await,
             Self::Message { file, format, who, connect } => {
                 let format = match format {
                     Format::Text => v1::MessageFormat::Text,
@@ -175,47 +157,4 @@ impl Command {
         }
         Ok(ExitCode::SUCCESS)
     }
-}
-
-/// Writes links as they come, so that a million of them take no memory.
-async fn export(
-    connect: Connect,
-    request: v1::RenderLinksRequest,
-    path: PathBuf,
-) -> anyhow::Result<()> {
-    let mut client = connect.clients()?.rendering;
-    let mut links = client.render_links(request).await.explained()?;
-    let file: Box<dyn Write> = if path.as_os_str() == "-" {
-        Box::new(io::stdout())
-    } else {
-        let file =
-            File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-        Box::new(file)
-    };
-    let mut csv = csv::Writer::from_writer(file);
-    csv.write_record([
-        "attendee",
-        "source",
-        "external_webinar",
-        "external_id",
-        "affiliate",
-        "url",
-    ])?;
-    let style = ProgressStyle::with_template("{spinner} {human_pos} links, {per_sec}, {elapsed}")?;
-    let progress = ProgressBar::new_spinner().with_style(style);
-    while let Some(link) = links.message().await.map_err(|status| explain(&status))? {
-        let key = link.registration.unwrap_or_default();
-        csv.write_record([
-            &link.attendee_id,
-            &key.source,
-            &key.external_webinar_id,
-            &key.external_id,
-            &link.affiliate_id,
-            &link.url,
-        ])?;
-        progress.inc(1);
-    }
-    csv.flush()?;
-    progress.finish();
-    Ok(())
 }

@@ -7,7 +7,7 @@ use tagalong_attribution::decide::EmailHash;
 use tagalong_proto::v1;
 use uuid::Uuid;
 
-use super::{completed_touch, erased_key, message, touch_added};
+use super::{changed, completed_touch, erased_key, message, touch_added};
 use crate::{
     attendee::Registration,
     deciding,
@@ -176,10 +176,12 @@ impl Set<'_> {
                     let verified = report.new.verified;
                     if clicks::claim(self.db, click, id, verified, self.now).await? {
                         news = true;
-                        let touches = evidence::touches_of(self.db, &[id]).await?.remove(&id);
-                        person.touches = touches.unwrap_or_default();
+                        person.touches = evidence::touches_of(self.db, [id]).await?;
                     }
                     person.has_orders = true;
+                }
+                if news && repeated {
+                    self.tell_changed(&person);
                 }
                 let decide = news && person.has_orders;
                 self.known.people.insert(id, person);
@@ -343,6 +345,7 @@ impl Set<'_> {
             let Some(completed) = completed_touch(known, &new) else { return false };
             *known = completed;
             self.changes.changed_touches.push(known.clone());
+            self.tell_changed(person);
             return true;
         }
         person.touches.push(new.clone());
@@ -351,6 +354,11 @@ impl Set<'_> {
             self.changes.events.push(feed::event(self.now, person.attendee.test, added));
         }
         true
+    }
+
+    fn tell_changed(&mut self, person: &Person) {
+        let changed = changed(person.attendee.id);
+        self.changes.events.push(feed::event(self.now, person.attendee.test, changed));
     }
 
     /// Keeps the answer for whoever asks again.

@@ -287,8 +287,10 @@ async fn read_people(db: &DatabaseTransaction, ids: Vec<Uuid>) -> Result<HashMap
     for row in rows {
         people.entry(row.attendee).and_modify(|person| person.registrations.push(row));
     }
-    for (id, touches) in touches_of(db, &ids).await? {
-        people.entry(id).and_modify(|person| person.touches = touches);
+    for row in touches_of(db, ids.iter().copied()).await? {
+        if let Some(person) = row.attendee.and_then(|id| people.get_mut(&id)) {
+            person.touches.push(row);
+        }
     }
     for id in with_orders(db, ids).await? {
         people.entry(id).and_modify(|person| person.has_orders = true);
