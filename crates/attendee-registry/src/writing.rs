@@ -36,7 +36,7 @@ pub(crate) struct Writer {
 }
 
 enum Write {
-    Registration(Report, oneshot::Sender<Result<v1::RegisterAttendeeResponse>>),
+    Registration(Box<Report>, oneshot::Sender<Result<v1::RegisterAttendeeResponse>>),
     Other(Other),
     /// The last one.
     Stop,
@@ -59,7 +59,7 @@ impl Writer {
     /// Takes a registration.
     pub(crate) async fn register(&self, report: Report) -> Result<v1::RegisterAttendeeResponse> {
         let (answer, answered) = oneshot::channel();
-        self.wait_for_turn(Write::Registration(report, answer)).await?;
+        self.wait_for_turn(Write::Registration(Box::new(report), answer)).await?;
         answered.await.map_err(|_| Error::NotCommitted)?
     }
 
@@ -145,7 +145,7 @@ impl Committer {
                 // Nobody waits for it any more.
                 Write::Registration(_, caller) if caller.is_closed() => {}
                 Write::Registration(report, caller) => {
-                    reports.push(report);
+                    reports.push(*report);
                     callers.push(caller);
                 }
                 Write::Other(work) => others.push(work),
@@ -258,12 +258,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = store(&dir).await;
         let writer = start(&store);
-        let writes = (0..60).map(|n| programme(&writer, format!("p{n:02}"), n % 3 == 0));
-        for (n, answer) in join_all(writes).await.into_iter().enumerate() {
+        let calls = (0..60).map(|n| programme(&writer, format!("p{n:02}"), n % 3 == 0));
+        for (n, answer) in join_all(calls).await.into_iter().enumerate() {
             match answer {
                 Ok(id) => assert_eq!((n % 3 == 0, id), (false, format!("p{n:02}"))),
                 Err(error) => {
-                    assert!(n % 3 == 0 && matches!(error, Error::Invalid(_)), "{error:?}")
+                    assert!(n % 3 == 0 && matches!(error, Error::Invalid(_)), "{error:?}");
                 }
             }
         }
@@ -271,12 +271,16 @@ mod tests {
         assert_eq!(stored(&store).await, kept);
     }
 
+    fn bug() -> Result<()> {
+        panic!("on purpose")
+    }
+
     #[tokio::test]
     async fn a_bug_in_one_commit_leaves_the_next_alone() {
         let dir = tempfile::tempdir().unwrap();
         let store = store(&dir).await;
         let writer = start(&store);
-        let bug = writer.write(|_, _| Box::pin(async { None::<Result<()>>.unwrap() }));
+        let bug = writer.write(|_, _| Box::pin(async { bug() }));
         assert!(matches!(bug.await, Err(Error::NotCommitted)));
         programme(&writer, "p".to_owned(), false).await.unwrap();
         assert_eq!(stored(&store).await, ["p"]);
@@ -287,8 +291,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = store(&dir).await;
         let writer = start(&store);
-        let writes = join_all((0..100).map(|n| programme(&writer, format!("p{n:03}"), false)));
-        let (answers, ()) = tokio::join!(writes, writer.finish());
+        let calls = join_all((0..100).map(|n| programme(&writer, format!("p{n:03}"), false)));
+        let (answers, ()) = tokio::join!(calls, writer.finish());
         assert!(answers.iter().all(Result::is_ok));
         assert_eq!(stored(&store).await.len(), 100);
         let late = programme(&writer, "late".to_owned(), false).await;
@@ -301,8 +305,8 @@ mod tests {
         let store = store(&dir).await;
         let writer = start(&store);
         store.close().await.unwrap();
-        let writes = join_all((0..10).map(|n| programme(&writer, format!("p{n}"), false)));
-        assert!(writes.await.iter().all(|answer| matches!(answer, Err(Error::NotCommitted))));
+        let calls = join_all((0..10).map(|n| programme(&writer, format!("p{n}"), false)));
+        assert!(calls.await.iter().all(|answer| matches!(answer, Err(Error::NotCommitted))));
     }
 
     #[tokio::test]
@@ -334,13 +338,12 @@ mod tests {
         let writer = start(&store);
         let other_writer = store.begin().await.unwrap();
         let writer = Writer { patience: Duration::from_millis(1), queue: writer.queue.clone() };
-        let mut writes: FuturesUnordered<_> = (0..WAITING + TOGETHER + 1)
-            .map(|n| programme(&writer, format!("p{n}"), false))
-            .collect();
+        let mut calls: FuturesUnordered<_> =
+            (0..=WAITING + TOGETHER).map(|n| programme(&writer, format!("p{n}"), false)).collect();
         // The other writer lets nobody through.
-        assert!(matches!(writes.next().await, Some(Err(Error::Overloaded))));
+        assert!(matches!(calls.next().await, Some(Err(Error::Overloaded))));
         other_writer.rollback().await.unwrap();
-        let done = writes.filter(|answer| ready(answer.is_ok())).count().await;
+        let done = calls.filter(|answer| ready(answer.is_ok())).count().await;
         assert!(done >= WAITING, "{done}");
     }
 }

@@ -89,13 +89,16 @@ impl Entry {
     }
 
     fn product(&self) -> Option<&Arc<Product>> {
-        let read = || match v1::Product::decode(self.record.clone()) {
-            Ok(record) => Product::try_from(&record).map(Arc::new).map_err(|error| {
-                tracing::error!(product = record.id, error = chain(&error), "unusable product");
-            }),
-            Err(error) => Err(tracing::error!(%error, "an unreadable product was saved")),
+        let read = || {
+            let record = v1::Product::decode(self.record.clone())
+                .inspect_err(|error| tracing::error!(%error, "an unreadable product was saved"))
+                .ok()?;
+            let product = Product::try_from(&record).inspect_err(|error| {
+                tracing::error!(product = record.id, error = chain(error), "unusable product");
+            });
+            product.map(Arc::new).ok()
         };
-        self.product.get_or_init(|| read().ok()).as_ref()
+        self.product.get_or_init(read).as_ref()
     }
 }
 

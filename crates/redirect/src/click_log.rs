@@ -76,7 +76,11 @@ struct Owner(Arc<Shared>);
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        self.0.queue().closed = true;
+        let mut queue = self.0.queue();
+        if queue.life == Life::Open {
+            queue.life = Life::Closed;
+        }
+        drop(queue);
         self.0.wake.notify_one();
     }
 }
@@ -94,10 +98,17 @@ struct Queue {
     idle: bool,
     /// The disk has kept visitors waiting for too long, and has not moved since.
     stalled: bool,
+    life: Life,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Life {
+    #[default]
+    Open,
     /// Nobody records any more.
-    closed: bool,
+    Closed,
     /// The thread has ended.
-    dead: bool,
+    Dead,
 }
 
 /// Clicks that will be written together.
@@ -186,7 +197,7 @@ impl ClickLog {
         let shared = self.shared();
         let mut queue = shared.queue();
         let refused = match &*queue {
-            queue if queue.dead => Some("closed"),
+            queue if queue.life == Life::Dead => Some("closed"),
             queue if queue.stalled => Some("slow"),
             queue if queue.gathering.clicks >= shared.limits.queue => Some("queue"),
             _ => None,
@@ -241,7 +252,7 @@ impl ClickLog {
     fn enqueue(&self, work: Work) {
         let shared = self.shared();
         let mut queue = shared.queue();
-        if !queue.dead {
+        if queue.life != Life::Dead {
             queue.work.push(work);
             queue.idle = false;
             shared.wake.notify_one();
@@ -401,7 +412,7 @@ impl Writer<'_> {
         let mut queue = self.shared.queue();
         loop {
             let ripe = match (queue.gathering.since, self.shared.limits.durability) {
-                _ if queue.closed || !queue.work.is_empty() => Duration::ZERO,
+                _ if queue.life == Life::Closed || !queue.work.is_empty() => Duration::ZERO,
                 (None, _) => Duration::MAX,
                 (Some(_), ClickDurability::Strict) => Duration::ZERO,
                 (Some(since), ClickDurability::Relaxed) => GATHER.saturating_sub(since.elapsed()),
@@ -418,7 +429,7 @@ impl Writer<'_> {
                 queue = waited.unwrap_or_else(PoisonError::into_inner).0;
             }
         }
-        if queue.closed && queue.gathering.clicks == 0 && queue.work.is_empty() {
+        if queue.life == Life::Closed && queue.gathering.clicks == 0 && queue.work.is_empty() {
             return None;
         }
         let gathering = Gathering { body: spare, ..Gathering::default() };
@@ -461,7 +472,7 @@ impl Drop for Writer<'_> {
     /// Also where the thread panicked: nobody shall wait for it.
     fn drop(&mut self) {
         let mut queue = self.shared.queue();
-        queue.dead = true;
+        queue.life = Life::Dead;
         queue.work.clear();
         let clicks = queue.gathering.clicks;
         let writing = queue.writing.take().map(|(batch, _)| batch);

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use sea_orm::{
-    ConnectionTrait, DbBackend, EntityTrait, IdenStatic as _, Iterable as _, ModelTrait as _,
+    ConnectionTrait, DbBackend, EntityTrait, IdenStatic, Iterable as _, ModelTrait as _,
     PrimaryKeyToColumn as _, PrimaryKeyTrait as _, Statement,
 };
 
@@ -37,7 +37,7 @@ async fn insert_where_new<E: EntityTrait>(
         |column| E::PrimaryKey::auto_increment() && E::PrimaryKey::from_column(column).is_some();
     let columns: Vec<E::Column> = E::Column::iter().filter(|column| !counted(*column)).collect();
     let backend = db.get_database_backend();
-    let names: Vec<&str> = columns.iter().map(|column| column.as_str()).collect();
+    let names: Vec<&str> = columns.iter().map(IdenStatic::as_str).collect();
     let mut sql =
         format!("INSERT INTO {} ({}) VALUES ", E::default().table_name(), names.join(","));
     let mut values = Vec::with_capacity(rows.len() * columns.len());

@@ -88,8 +88,7 @@ async fn a_removed_test_leaves_nothing_behind() {
         let expected = match table.as_str() {
             // Followers must still hear of the removals; a click log goes on.
             "catalogue_clock" | "click_log" => continue,
-            "catalogue_removal" => before[table].len() + 3,
-            "event" => before[table].len() + 3,
+            "catalogue_removal" | "event" => before[table].len() + 3,
             _ => before[table].len(),
         };
         assert_eq!(rows.len(), expected, "{table}: {rows:?}");

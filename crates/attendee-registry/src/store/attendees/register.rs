@@ -233,19 +233,16 @@ impl Set<'_> {
         let registered_at = new.registered_at.unwrap_or(self.now).min(self.now);
         let known = person.registrations.iter_mut().find(|row| is_named(row, &new.key));
         let repeated = known.is_some();
-        let registration = match known {
-            Some(row) => {
-                if let Some(completed) = completed(row, new, registered_at) {
-                    *row = completed;
-                    self.changes.changed_registrations.push(row.clone());
-                    news = true;
-                }
-                row.id
-            }
-            None => {
+        let registration = if let Some(row) = known {
+            if let Some(completed) = completed(row, new, registered_at) {
+                *row = completed;
+                self.changes.changed_registrations.push(row.clone());
                 news = true;
-                self.add_registration(person, new, registered_at)
             }
+            row.id
+        } else {
+            news = true;
+            self.add_registration(person, new, registered_at)
         };
         person.has_orders |= self.known.has_orders(report);
 

@@ -104,7 +104,7 @@ async fn write(
         .map_err(written)?;
         progress.inc(1);
     }
-    let target = csv.into_inner().map_err(|error| error.into_error())?;
+    let target = csv.into_inner().map_err(csv::IntoInnerError::into_error)?;
     Ok(target.finish()?)
 }
 

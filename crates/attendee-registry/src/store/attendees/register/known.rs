@@ -6,7 +6,7 @@ use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait as _, DatabaseTransaction, DbBackend, EntityTrait as _,
     ExprTrait as _, QueryFilter as _, QuerySelect as _, Statement,
 };
-use tagalong_attribution::decide::EmailHash;
+use tagalong_attribution::{decide::EmailHash, id::ProgrammeId};
 use tagalong_proto::v1;
 use uuid::Uuid;
 
@@ -181,7 +181,7 @@ async fn webinars(
 /// Those of the named programmes that exist.
 async fn programmes(db: &DatabaseTransaction, reports: &[Report]) -> Result<HashSet<String>> {
     let named = reports.iter().filter_map(|report| report.new.programme.as_ref());
-    let named: HashSet<&str> = named.map(|id| id.as_str()).collect();
+    let named: HashSet<&str> = named.map(ProgrammeId::as_str).collect();
     if named.is_empty() {
         return Ok(HashSet::new());
     }
