@@ -18,6 +18,8 @@ use uuid::Uuid;
 
 use crate::backoff;
 
+mod copy;
+
 const VERSION: i64 = 2;
 /// How many clicks are deleted at once, about: visitors wait meanwhile.
 const PRUNE: i64 = 10_000;
@@ -112,11 +114,21 @@ pub(super) struct Store {
     retry_at: Option<Instant>,
     /// The file is no database, or a broken one.
     corrupt: bool,
+    /// The disk has refused to keep something.
+    doubtful: bool,
 }
 
 impl Store {
     pub(super) fn new(path: PathBuf, clock: Clock) -> Self {
-        Self { path, clock, log: None, failures: 0, retry_at: None, corrupt: false }
+        Self {
+            path,
+            clock,
+            log: None,
+            failures: 0,
+            retry_at: None,
+            corrupt: false,
+            doubtful: false,
+        }
     }
 
     /// Does something with the database, opening it first where it is not.
@@ -152,6 +164,11 @@ impl Store {
         }
         let log = match self.log.take() {
             Some(log) => log,
+            None if self.doubtful => {
+                copy::replace(&self.path)?;
+                self.doubtful = false;
+                Log::open(&self.path)?
+            }
             None => match Log::open(&self.path) {
                 Err(error) if is_corrupt(&error) => {
                     tracing::error!(%error, "the click log is no database");
@@ -167,6 +184,7 @@ impl Store {
     fn failed(&mut self, error: &rusqlite::Error) {
         self.log = None;
         self.corrupt = is_corrupt(error);
+        self.doubtful |= error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
         self.failures = self.failures.saturating_add(1);
         let delay = backoff::delay(self.failures);
         self.retry_at = Some(Instant::now() + delay);
@@ -210,6 +228,10 @@ fn is_corrupt(error: &rusqlite::Error) -> bool {
     }
 }
 
+fn failed(error: io::Error) -> rusqlite::Error {
+    rusqlite::Error::ToSqlConversionFailure(Box::new(error))
+}
+
 pub(super) fn unreadable(
     kind: Type,
     error: impl std::error::Error + Send + Sync + 'static,
@@ -219,6 +241,7 @@ pub(super) fn unreadable(
 
 impl Log {
     fn open(path: &Path) -> rusqlite::Result<Self> {
+        copy::finish(path)?;
         let mut connection = Connection::open(path)?;
         connection.busy_timeout(BUSY)?;
         // With NORMAL, a power cut takes acknowledged clicks with it.
@@ -229,7 +252,7 @@ impl Log {
             transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
         if version > VERSION {
             let newer = io::Error::other(format!("written by a newer version ({version})"));
-            return Err(rusqlite::Error::ToSqlConversionFailure(Box::new(newer)));
+            return Err(failed(newer));
         }
         transaction.execute_batch(SCHEMA)?;
         if version == 1 {
