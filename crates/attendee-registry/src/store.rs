@@ -69,7 +69,10 @@ impl Store {
     }
 
     async fn sqlite(path: &Path) -> Result<Self> {
-        use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+        use sea_orm::sqlx::{
+            Connection as _,
+            sqlite::{SqliteJournalMode, SqliteSynchronous},
+        };
         let connect = |connections| {
             let path = path.to_owned();
             let mut options = options("sqlite:", connections);
@@ -81,6 +84,16 @@ impl Store {
                     .journal_mode(SqliteJournalMode::Wal)
                     .synchronous(SqliteSynchronous::Full)
                     .busy_timeout(Duration::from_secs(10))
+            });
+            // Where a COMMIT failed, SQLite has ended a transaction that sqlx goes on counting: what came after would be
+            // nested in it, and never committed. Such a connection is closed.
+            options.map_sqlx_sqlite_pool_opts(|pool| {
+                pool.after_release(|connection, _| {
+                    Box::pin(async move {
+                        connection.ping().await?;
+                        Ok(!connection.is_in_transaction())
+                    })
+                })
             });
             Database::connect(options)
         };

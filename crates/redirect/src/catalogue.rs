@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use prost::{DecodeError, Message as _};
+use prost::Message as _;
 use tagalong_attribution::{
     decide::Suspension,
     id::{AffiliateId, ProductId, ProgrammeId},
@@ -203,14 +203,19 @@ impl Catalogue {
             })
         });
         let changes = products.chain(affiliates).collect();
-        let saved = SavedCatalogue { changes, revision: self.revision, reset: true };
-        replace_private(path, &saved.encode_to_vec())
+        let saved =
+            SavedCatalogue { changes, revision: self.revision, reset: true, checksum: None };
+        let mut bytes = saved.encode_to_vec();
+        let checksum = Some(crc32fast::hash(&bytes));
+        // A message is its fields one after the other: this adds one.
+        bytes.extend(SavedCatalogue { checksum, ..SavedCatalogue::default() }.encode_to_vec());
+        replace_private(path, &bytes)
     }
 
     /// Reads it back; none where there is no file or it is not one of ours, which is logged.
     pub(crate) fn load(path: &Path) -> Option<Self> {
         let read = match fs::read(path) {
-            Ok(bytes) => Self::decode(bytes.into()).map_err(io::Error::other),
+            Ok(bytes) => Self::decode(bytes.into()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => Err(error),
         };
@@ -220,14 +225,22 @@ impl Catalogue {
         .ok()
     }
 
-    fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
-        let saved = SavedCatalogue::decode(bytes)?;
+    fn decode(bytes: Bytes) -> io::Result<Self> {
+        let saved = SavedCatalogue::decode(bytes.clone())?;
+        // Products are read later, when it would be too late to ask for another catalogue.
+        if let Some(checksum) = saved.checksum {
+            let behind = SavedCatalogue { checksum: Some(checksum), ..SavedCatalogue::default() };
+            let before = &bytes[..bytes.len() - behind.encoded_len()];
+            if crc32fast::hash(before) != checksum {
+                return Err(io::Error::other("the checksum is wrong"));
+            }
+        }
         let mut catalogue = Self { revision: saved.revision, ..Self::default() };
         catalogue.products.reserve(saved.changes.len());
         for Saved { product, affiliate } in saved.changes {
-            if let Some(record) = product
-                && let Ok(id) = SavedProduct::decode(record.clone())?.id.try_into()
-            {
+            if let Some(record) = product {
+                let id = SavedProduct::decode(record.clone())?.id;
+                let id = id.try_into().map_err(io::Error::other)?;
                 catalogue.products.insert(id, Arc::new(Entry::saved(record)));
             }
             if let Some(affiliate) = affiliate {
@@ -247,6 +260,9 @@ struct SavedCatalogue {
     revision: i64,
     #[prost(bool, tag = "3")]
     reset: bool,
+    /// CRC-32 of everything before it.
+    #[prost(fixed32, optional, tag = "1000")]
+    checksum: Option<u32>,
 }
 
 /// `tagalong.v1.CatalogueChange`, of which the rest is not saved.
@@ -420,7 +436,12 @@ pub(crate) mod tests {
         assert_eq!(applied.suspended, catalogue.suspended);
         assert!(applied.product(&id("course")).is_some());
 
-        fs::write(&path, b"\xff\xff\xff").unwrap();
-        assert!(Catalogue::load(&path).is_none());
+        let mut damaged = fs::read(&path).unwrap();
+        let middle = damaged.len() / 2;
+        damaged[middle] ^= 1;
+        for bytes in [damaged.as_slice(), b"\xff\xff\xff"] {
+            fs::write(&path, bytes).unwrap();
+            assert!(Catalogue::load(&path).is_none());
+        }
     }
 }

@@ -21,6 +21,7 @@ use rusqlite::types::Type;
 use tagalong_chassis::clock::Clock;
 use tagalong_proto::v1::Click;
 use tokio::sync::{Notify, oneshot};
+use uuid::Uuid;
 
 mod desk;
 mod store;
@@ -91,14 +92,21 @@ type Work = Box<dyn FnOnce(&mut Store) + Send>;
 #[derive(Default)]
 struct Queue {
     gathering: Gathering,
-    /// What the thread is writing.
-    writing: Option<(Arc<Batch>, Instant)>,
+    writing: Option<Writing>,
     work: Vec<Work>,
     /// The thread sleeps.
     idle: bool,
     /// The disk has kept visitors waiting for too long, and has not moved since.
     stalled: bool,
     life: Life,
+}
+
+/// What the thread is writing.
+struct Writing {
+    batch: Arc<Batch>,
+    clicks: usize,
+    /// When the first of them came.
+    since: Instant,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -169,14 +177,13 @@ impl ClickLog {
             shared.dropped_metric.add(0, &[KeyValue::new("reason", reason)]);
         }
         let mut store = Store::new(path, clock);
-        let status = store.with(|log| Ok(log.status()));
-        if let Ok(status) = status {
-            shared.next.store(status.next, Ordering::Relaxed);
-            shared.shipped.store(status.oldest, Ordering::Relaxed);
-        }
+        // Where that fails it is logged, and tried again.
+        let _ = store.with(|_| Ok(()));
+        let mut known = None;
+        shared.publish(&store, &mut known);
         thread::Builder::new().name("click-log".to_owned()).spawn({
             let shared = shared.clone();
-            move || Writer { shared: &shared, store }.run()
+            move || Writer { shared: &shared, store, known }.run()
         })?;
         let desk = shared.open_desk();
         Ok(Self { owner: Arc::new(Owner(shared)), desk })
@@ -212,9 +219,7 @@ impl ClickLog {
         let hold = match shared.limits.durability {
             ClickDurability::Strict => true,
             ClickDurability::Relaxed => {
-                let since = gathering.since;
-                let writing = queue.writing.as_ref().map(|(_, since)| *since);
-                writing.or(since).is_some_and(|since| since.elapsed() > AT_RISK)
+                queue.oldest().is_some_and(|since| since.elapsed() > AT_RISK)
             }
         };
         let recording = if hold {
@@ -306,6 +311,17 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Says where the log stands. Where another has taken the place of the one that was `known`, nothing of it was shipped
+    /// as far as is known.
+    fn publish(&self, store: &Store, known: &mut Option<Uuid>) {
+        let Some(status) = store.status() else { return };
+        self.next.store(status.next, Ordering::Relaxed);
+        if *known != Some(status.id) {
+            *known = Some(status.id);
+            self.shipped.store(status.oldest, Ordering::Relaxed);
+        }
+    }
+
     fn backlog(&self) -> u64 {
         let next = self.next.load(Ordering::Relaxed);
         u64::try_from(next - self.shipped.load(Ordering::Relaxed)).unwrap_or_default()
@@ -326,18 +342,18 @@ impl Shared {
     /// find out for themselves.
     fn lose_patience(&self) {
         let mut queue = self.queue();
-        let writing = queue.writing.as_ref().map(|(_, since)| *since);
-        let oldest = writing.or(queue.gathering.since);
-        if oldest.is_none_or(|oldest| oldest.elapsed() < self.limits.patience) {
+        if queue.oldest().is_none_or(|since| since.elapsed() < self.limits.patience) {
             return;
         }
         queue.stalled = true;
-        let writing = queue.writing.as_ref().map(|(batch, _)| batch.clone());
+        let writing = queue.writing.as_ref().map(|writing| writing.batch.clone());
         let batches = [writing, Some(queue.gathering.batch.clone())];
         drop(queue);
         for batch in batches.into_iter().flatten() {
             batch.finish(Recorded::NotYet);
         }
+        // Whoever was to wake it may have ended with its runtime.
+        self.wake.notify_one();
         self.ring();
     }
 
@@ -386,6 +402,8 @@ async fn attend(desk: Weak<Desk>, shared: Weak<Shared>) {
 struct Writer<'a> {
     shared: &'a Shared,
     store: Store,
+    /// The log that `shipped` is about.
+    known: Option<Uuid>,
 }
 
 impl Writer<'_> {
@@ -402,6 +420,7 @@ impl Writer<'_> {
             for work in work {
                 work(&mut self.store);
             }
+            self.shared.publish(&self.store, &mut self.known);
             spare = gathered.body;
             spare.clear();
         }
@@ -434,7 +453,11 @@ impl Writer<'_> {
         }
         let gathering = Gathering { body: spare, ..Gathering::default() };
         let gathered = mem::replace(&mut queue.gathering, gathering);
-        queue.writing = gathered.since.map(|since| (gathered.batch.clone(), since));
+        queue.writing = gathered.since.map(|since| Writing {
+            batch: gathered.batch.clone(),
+            clicks: gathered.clicks,
+            since,
+        });
         Some((gathered, mem::take(&mut queue.work)))
     }
 
@@ -443,14 +466,15 @@ impl Writer<'_> {
         let Limits { size, .. } = self.shared.limits;
         let shipped = self.shared.shipped.load(Ordering::Relaxed);
         let written = self.store.with(|log| {
-            if log.size() >= size {
+            if log.size()? >= size {
                 log.make_room(shipped, size)?;
             }
-            if log.size() >= size { Ok(None) } else { log.append(*clicks, *at, body).map(Some) }
+            if log.size()? >= size { Ok(None) } else { log.append(*clicks, *at, body).map(Some) }
         });
         match written {
-            Ok(Some(next)) => {
-                self.shared.next.store(next, Ordering::Relaxed);
+            Ok(Some(_)) => {
+                // Before anybody is told: who ships must not believe that there is nothing new.
+                self.shared.publish(&self.store, &mut self.known);
                 return Recorded::Durably;
             }
             Ok(None) => self.shared.drop_clicks(*clicks, "full"),
@@ -461,6 +485,11 @@ impl Writer<'_> {
 }
 
 impl Queue {
+    /// When the oldest click came that is not dealt with.
+    fn oldest(&self) -> Option<Instant> {
+        self.writing.as_ref().map(|writing| writing.since).or(self.gathering.since)
+    }
+
     /// The disk has moved.
     fn settle(&mut self) {
         self.writing = None;
@@ -474,14 +503,18 @@ impl Drop for Writer<'_> {
         let mut queue = self.shared.queue();
         queue.life = Life::Dead;
         queue.work.clear();
-        let clicks = queue.gathering.clicks;
-        let writing = queue.writing.take().map(|(batch, _)| batch);
-        let batches = [writing, Some(mem::take(&mut queue.gathering).batch)];
+        let gathering = mem::take(&mut queue.gathering);
+        let mut clicks = gathering.clicks;
+        let mut batches = vec![gathering.batch];
+        if let Some(writing) = queue.writing.take() {
+            clicks += writing.clicks;
+            batches.push(writing.batch);
+        }
         drop(queue);
         if clicks > 0 {
             self.shared.drop_clicks(clicks, "closed");
         }
-        for batch in batches.into_iter().flatten() {
+        for batch in batches {
             batch.finish(Recorded::Dropped);
         }
         self.shared.ring();

@@ -143,8 +143,7 @@ impl Service {
         routes.add_service(RedirectServiceServer::new(grpc::Grpc(self.edge.clone())))
     }
 
-    /// Follows the catalogue and ships clicks until `drain` starts, then waits for the disk. Listeners may still be
-    /// answering then: a click is durable before its answer, and is shipped after the next start.
+    /// Follows the catalogue and ships clicks until `drain` starts. What is not shipped then is after the next start.
     pub async fn run(&self, drain: &Drain) {
         let Edge { live, log, clock, .. } = &*self.edge;
         tokio::select! {
@@ -154,6 +153,11 @@ impl Service {
             () = drain.started() => {}
         }
         live.save_now().await;
+    }
+
+    /// Waits for the disk, once nobody answers visitors any more.
+    pub async fn close(&self) {
+        let log = &self.edge.log;
         if tokio::time::timeout(Duration::from_secs(2), log.with(|_| Ok(()))).await.is_err() {
             tracing::warn!("the click log is not done yet");
         }
@@ -266,6 +270,7 @@ pub async fn serve(process: Process<Settings>) -> anyhow::Result<()> {
         serve::admin(admin, ready.clone(), metrics, drain.clone()),
         service.run(&drain),
     );
+    service.close().await;
     http?;
     grpc
 }

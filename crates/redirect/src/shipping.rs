@@ -71,14 +71,14 @@ impl Shipping<'_> {
     async fn follow(&mut self) -> Result<Infallible, Error> {
         let (mut id, mut next) = self.resume().await?;
         loop {
-            self.log.shipped_up_to(next);
-            self.prune(next).await?;
             let run = self.log.with(move |log| log.read(next, RUN.into(), RUN_BYTES)).await?;
             if run.log.id != id || next > run.log.next {
                 // It was broken, and another took its place.
                 (id, next) = self.resume().await?;
                 continue;
             }
+            self.log.shipped_up_to(next);
+            self.prune(id, next).await?;
             // Not on the log's thread: visitors wait for that.
             let clicks = match run.clicks(RUN.into(), RUN_BYTES) {
                 Ok(clicks) => clicks,
@@ -129,14 +129,16 @@ impl Shipping<'_> {
         if wanted > from { Ok(wanted) } else { Err(Error::NoProgress { from, wanted }) }
     }
 
-    async fn prune(&mut self, shipped: i64) -> Result<(), Error> {
+    async fn prune(&mut self, id: Uuid, shipped: i64) -> Result<(), Error> {
         if self.pruned_at.is_some_and(|at| at.elapsed() < PRUNE_EVERY) {
             return Ok(());
         }
         self.pruned_at = Some(Instant::now());
         let age = i64::try_from(self.retention.as_secs()).unwrap_or(i64::MAX);
         let before = self.clock.now().as_second().saturating_sub(age);
-        while self.log.with(move |log| log.prune(shipped, before)).await? {}
+        // Not another log that has taken its place meanwhile.
+        let prune = move |log: &mut Log| Ok(log.status().id == id && log.prune(shipped, before)?);
+        while self.log.with(prune).await? {}
         Ok(())
     }
 

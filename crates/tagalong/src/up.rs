@@ -244,6 +244,7 @@ impl All {
             ended = services => ended,
             never = rendering.follow() => match never {},
         };
+        redirect.close().await;
         registry.close().await?;
         visited?;
         served

@@ -75,7 +75,7 @@ pub(crate) async fn page(
     let mut at = 0;
     for row in rows {
         let attendee: Uuid = get(&row, 0)?;
-        // Mostly in the order of the attendees. Somebody who registered since the page was read comes next time.
+        // Mostly in the order of the attendees. Somebody who registered since the page was read is left out.
         if people.get(at).is_none_or(|person| person.id != attendee) {
             match people.binary_search_by_key(&attendee, |person| person.id) {
                 Ok(found) => at = found,

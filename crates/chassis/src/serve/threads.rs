@@ -38,24 +38,30 @@ where
     let _guard = dropped.clone().drop_guard();
     let mut running = Vec::new();
     for _ in 0..threads {
-        let (ended, end) = oneshot::channel::<()>();
-        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        let listener = {
-            let _entered = runtime.enter();
-            TcpListener::from_std(listener.try_clone()?)?
-        };
+        let (ended, end) = oneshot::channel::<io::Result<()>>();
+        let listener = listener.try_clone()?;
         let (service, drain, dropped) = (service.clone(), drain.clone(), dropped.clone());
+        // The runtime is made there, because it must not be dropped here where a later step fails.
+        let work = move || -> io::Result<()> {
+            let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime
+                .block_on(dropped.run_until_cancelled(async {
+                    let listener = TcpListener::from_std(listener)?;
+                    http(listener, service(), limits, drain).await;
+                    Ok(())
+                }))
+                .unwrap_or(Ok(()))
+        };
         thread::Builder::new().name("http".to_owned()).spawn(move || {
-            let serve = async { http(listener, service(), limits, drain).await };
-            runtime.block_on(dropped.run_until_cancelled(serve));
-            drop(ended);
+            // Nobody is left to hear of it.
+            let _ = ended.send(work());
         })?;
         running.push(end);
     }
     drop(listener);
     for end in running {
-        // Nothing is ever sent: this is the thread's end.
-        let _ = end.await;
+        // A thread that panicked has said so.
+        end.await.unwrap_or(Ok(()))?;
     }
     Ok(())
 }

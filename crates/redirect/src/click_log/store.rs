@@ -27,6 +27,8 @@ const PRUNE: i64 = 10_000;
 const UPGRADE: i64 = 500;
 /// What a row takes besides its body, in bytes, about.
 const ROW: u64 = 32;
+/// How many batches come between two measurements of the size: rows share pages badly.
+const MEASURE: u32 = 256;
 /// How long to wait for somebody who looks into the database, such as an operator's `sqlite3`.
 const BUSY: std::time::Duration = std::time::Duration::from_millis(500);
 
@@ -102,6 +104,8 @@ pub(crate) struct Log {
     status: LogStatus,
     /// In bytes, about: what is measured now and then, and what came since.
     size: u64,
+    /// Batches since it was measured.
+    unmeasured: u32,
 }
 
 /// The database, open or waiting to be opened again.
@@ -129,6 +133,11 @@ impl Store {
             corrupt: false,
             doubtful: false,
         }
+    }
+
+    /// Where the log stands, if it is open.
+    pub(super) fn status(&self) -> Option<&LogStatus> {
+        self.log.as_ref().map(|log| &log.status)
     }
 
     /// Does something with the database, opening it first where it is not.
@@ -276,7 +285,7 @@ impl Log {
         let end = transaction.query_row(end, [], |row| row.get(0)).optional()?;
         transaction.commit()?;
         let status = LogStatus { id, oldest, next: end.unwrap_or(oldest) };
-        let mut log = Self { connection, status, size: 0 };
+        let mut log = Self { connection, status, size: 0, unmeasured: 0 };
         log.measure()?;
         Ok(log)
     }
@@ -291,8 +300,11 @@ impl Log {
     }
 
     /// How much room it takes, in bytes, about. What was deleted is used again, and not counted.
-    pub(super) fn size(&self) -> u64 {
-        self.size
+    pub(super) fn size(&mut self) -> rusqlite::Result<u64> {
+        if self.unmeasured >= MEASURE {
+            self.measure()?;
+        }
+        Ok(self.size)
     }
 
     fn measure(&mut self) -> rusqlite::Result<()> {
@@ -301,6 +313,7 @@ impl Log {
         };
         let used = number("page_count")?.saturating_sub(number("freelist_count")?);
         self.size = u64::from(used) * u64::from(number("page_size")?);
+        self.unmeasured = 0;
         Ok(())
     }
 
@@ -315,6 +328,7 @@ impl Log {
             .execute(params![first, clicks, at, body])?;
         self.status.next = first.saturating_add(clicks);
         self.size += body.len() as u64 + ROW;
+        self.unmeasured += 1;
         Ok(self.status.next)
     }
 
@@ -327,6 +341,9 @@ impl Log {
         )?;
         let mut rows = query.query([from, from.saturating_add(limit)])?;
         let mut run = Run { log: self.status.clone(), skip: 0, bodies: Vec::new() };
+        if from >= self.status.next {
+            return Ok(run);
+        }
         let mut read = 0;
         while let Some(row) = rows.next()? {
             if run.bodies.is_empty() {

@@ -342,7 +342,6 @@ impl Set<'_> {
             let Some(completed) = completed_touch(known, &new) else { return false };
             *known = completed;
             self.changes.changed_touches.push(known.clone());
-            self.tell_changed(person);
             return true;
         }
         person.touches.push(new.clone());

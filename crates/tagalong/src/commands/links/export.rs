@@ -154,9 +154,12 @@ impl Target {
         };
         let mut beside = tempfile::Builder::new();
         beside.prefix(".tagalong-links-");
-        // As any other new file, less what the user's mask takes away.
+        // As the file whose place it takes, or as any other new one, less what the user's mask takes away.
         #[cfg(unix)]
-        beside.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        beside.permissions(path.metadata().map_or_else(
+            |_| std::os::unix::fs::PermissionsExt::from_mode(0o666),
+            |there| there.permissions(),
+        ));
         Ok(Self::Beside(beside.tempfile_in(directory)?, path))
     }
 
