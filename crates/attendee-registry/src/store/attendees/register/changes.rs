@@ -42,14 +42,15 @@ impl Changes {
     /// Writes everything, and begins anew. What is new comes before what changed, because a new row may have changed.
     pub(super) async fn write(&mut self, db: &DatabaseTransaction) -> Result<()> {
         let changes = std::mem::take(self);
-        insert::<attendee::Entity>(db, changes.attendees).await?;
-        insert::<attendee_email::Entity>(db, changes.emails).await?;
-        insert::<registration::Entity>(db, changes.registrations).await?;
-        insert_new::<affiliate::Entity>(db, changes.heard_of.into_values().collect()).await?;
-        insert::<touch::Entity>(db, changes.touches).await?;
-        insert::<event::Entity>(db, changes.events).await?;
-        insert::<request::Entity>(db, changes.requests).await?;
-        insert::<attendee_request::Entity>(db, changes.attendee_requests).await?;
+        insert::<attendee::Entity>(db, &changes.attendees).await?;
+        insert::<attendee_email::Entity>(db, &changes.emails).await?;
+        insert::<registration::Entity>(db, &changes.registrations).await?;
+        insert_new::<affiliate::Entity>(db, &changes.heard_of.into_values().collect::<Vec<_>>())
+            .await?;
+        insert::<touch::Entity>(db, &changes.touches).await?;
+        insert::<event::Entity>(db, &changes.events).await?;
+        insert::<request::Entity>(db, &changes.requests).await?;
+        insert::<attendee_request::Entity>(db, &changes.attendee_requests).await?;
         for row in changes.changed_attendees {
             row.into_active_model().reset_all().update(db).await?;
         }
