@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{
     CHUNK, attendees, catalogue,
+    counts::Counts,
     entity::{attendee, click, click_claim, click_log, product, sale_order, touch},
     insert::insert_new_ids,
 };
@@ -52,6 +53,7 @@ pub(crate) async fn record(db: &impl ConnectionTrait, run: Run, now: i64) -> Res
             .exec_without_returning(db)
             .await?;
     }
+    new.iter().fold(Counts::default(), Counts::click).store(db).await?;
     connect(db, &new, now).await?;
     Ok(end.max(next))
 }
