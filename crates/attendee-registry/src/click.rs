@@ -48,43 +48,40 @@ impl Run {
                 .clicks
                 .iter()
                 .enumerate()
-                .map(|(n, click)| read(n, click))
+                .map(|(n, click)| {
+                    read(click).map_err(|error| error.within(&format!("clicks[{n}]")))
+                })
                 .collect::<Result<_>>()?,
         })
     }
 }
 
-fn read(n: usize, message: &v1::Click) -> Result<click::Model> {
-    let field = |name: &str| format!("clicks[{n}].{name}");
-    let click_id = |name: &str, text: &str| {
-        read_click_id(text).ok_or_else(|| Error::invalid(field(name), "must be a UUIDv7"))
+fn read(message: &v1::Click) -> Result<click::Model> {
+    let click_id = |field: &str, text: &str| {
+        read_click_id(text).ok_or_else(|| Error::invalid(field, "must be a UUIDv7"))
     };
-    let product: ProductId = field::id(&field("product_id"), &message.product_id)?;
-    let affiliate: Option<AffiliateId> =
-        field::optional_id(&field("affiliate_id"), &message.affiliate_id)?;
-    let occurred_at = time::read(&field("occurred_at"), message.occurred_at.as_ref())?;
+    let id = click_id("id", &message.id)?;
+    let occurred_at = time::read("occurred_at", message.occurred_at.as_ref())?;
     if message.sub_ids.len() > MAX_SUB_IDS {
-        return Err(Error::invalid(field("sub_ids"), format!("must be at most {MAX_SUB_IDS}")));
+        return Err(Error::invalid("sub_ids", format!("must be at most {MAX_SUB_IDS}")));
     }
     for (k, sub_id) in message.sub_ids.iter().enumerate() {
-        field::text(&field(&format!("sub_ids[{k}]")), sub_id, field::FOREIGN_ID)?;
+        field::text(&format!("sub_ids[{k}]"), sub_id, field::FOREIGN_ID)?;
     }
     Ok(click::Model {
-        id: click_id("id", &message.id)?,
-        product: product.into(),
+        id,
+        product: field::id::<ProductId>("product_id", &message.product_id)?.into(),
         programme: None,
-        affiliate: affiliate.map(Into::into),
-        no_affiliate: field::enumeration::<v1::NoAffiliate>(
-            &field("no_affiliate"),
-            message.no_affiliate,
-        )?
-        .into(),
-        occurred_at: field::required(&field("occurred_at"), occurred_at)?,
+        affiliate: field::optional_id::<AffiliateId>("affiliate_id", &message.affiliate_id)?
+            .map(Into::into),
+        no_affiliate: field::enumeration::<v1::NoAffiliate>("no_affiliate", message.no_affiliate)?
+            .into(),
+        occurred_at: field::required("occurred_at", occurred_at)?,
         received_at: 0,
-        class: field::enumeration::<v1::ClickClass>(&field("class"), message.class)?.into(),
-        link: field::enumeration::<v1::LinkKind>(&field("link"), message.link)?.into(),
+        class: field::enumeration::<v1::ClickClass>("class", message.class)?.into(),
+        link: field::enumeration::<v1::LinkKind>("link", message.link)?.into(),
         sub_ids: message.sub_ids.join("\n"),
-        attendee: optional(&message.attendee_id, |text| field::uuid(&field("attendee_id"), text))?,
+        attendee: optional(&message.attendee_id, |text| field::uuid("attendee_id", text))?,
         cookie_click: optional(&message.cookie_click_id, |text| click_id("cookie_click_id", text))?,
         test: message.test,
     })

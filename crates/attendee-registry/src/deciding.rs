@@ -123,7 +123,7 @@ async fn decide_item(
         && is_final(db, item, newest, now).await?
         && inherited_assignment.is_none()
     {
-        return compare_again(db, item, newest, never_names, now).await;
+        return compare_again(db, order, item, newest, never_names, now).await;
     }
 
     let webinars = evidence::webinars_offering(db, product.as_str()).await?;
@@ -190,7 +190,7 @@ async fn decide_item(
         policy_version,
         assignment: assignment.map(|assignment| assignment.id).or(inherited_assignment),
     };
-    decisions::store(db, item, newest, outcome, now).await
+    decisions::store(db, order, item, newest, outcome, now).await
 }
 
 /// Whether new evidence no longer changes a decision: it has settled, or who it is about was erased, and with them what
@@ -214,6 +214,7 @@ async fn is_final(
 /// Compares a decision that stands with the platform's answer; whether the credit changed.
 async fn compare_again(
     db: &impl ConnectionTrait,
+    order: &sale_order::Model,
     item: &item::Model,
     newest: &decision::Model,
     never_names: bool,
@@ -230,7 +231,7 @@ async fn compare_again(
     let touches = touches.collect::<Result<Vec<_>>>()?;
     let says = named_by(says);
     let reason = reason(&stored.resolution, &stored.decision, &touches, Some(credit), says);
-    decisions::store_comparison(db, item, newest.clone(), credit, reason, now).await?;
+    decisions::store_comparison(db, order, item, newest.clone(), credit, reason, now).await?;
     Ok(true)
 }
 

@@ -136,6 +136,22 @@ impl Error {
         Self::Invalid(vec![Violation { field: field.into(), problem: problem.into() }])
     }
 
+    /// The same of a message that is a field of another one.
+    pub(crate) fn within(self, field: &str) -> Self {
+        match self {
+            Self::Invalid(violations) => Self::Invalid(
+                violations
+                    .into_iter()
+                    .map(|violation| Violation {
+                        field: format!("{field}.{}", violation.field),
+                        ..violation
+                    })
+                    .collect(),
+            ),
+            other => other,
+        }
+    }
+
     pub(crate) fn not_found(what: What, name: impl Into<String>) -> Self {
         Self::NotFound { what, name: name.into() }
     }

@@ -22,6 +22,7 @@ mod attendees;
 mod catalogue;
 mod clicks;
 mod events;
+mod funnel;
 mod sales;
 
 /// What every handler needs. Cheap to clone.

@@ -7,7 +7,7 @@
 //! * `writing`: writes that share a commit
 //! * [`store`]: every query
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize, de::IgnoredAny};
@@ -41,7 +41,7 @@ mod time;
 mod writing;
 
 use keys::DataKeys;
-use store::Store;
+use store::{Store, counts};
 use writing::Writer;
 
 /// Settings of the registry.
@@ -117,7 +117,16 @@ pub async fn run(process: Process<Settings>) -> anyhow::Result<()> {
     let (keys, tokens) = keys::open(&store, &config.data_keys, &config.token_keys).await?;
     let service = Service::new(store, keys, tokens.ring()?, clock, drain.clone());
     gate.open();
-    serve::grpc(grpc, service.routes(), ready, drain).await?;
+    let (served, ()) = tokio::join!(
+        async {
+            let served = serve::grpc(grpc, service.routes(), ready, drain.clone()).await;
+            // Where one part ended, the process must not live on without it.
+            drain.start();
+            served
+        },
+        service.run(),
+    );
+    served?;
     admin.await?;
     service.close().await
 }
@@ -165,6 +174,32 @@ impl Service {
             )
             .add_service(SaleServiceServer::new(registry.clone()))
             .add_service(EventServiceServer::new(registry.clone()))
+    }
+
+    /// Does what nobody asks for, until drained: adds up what was counted.
+    pub async fn run(&self) {
+        const PAUSE: Duration = Duration::from_secs(10);
+        let drained = self.registry.drain.started();
+        tokio::pin!(drained);
+        while tokio::time::timeout(PAUSE, &mut drained).await.is_err() {
+            if let Err(error) = self.fold_counts().await {
+                tracing::warn!(%error, "what was counted could not be added up; it will be");
+            }
+        }
+    }
+
+    /// Adds up what was counted, so that reading it stays fast. It is right before and after.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub async fn fold_counts(&self) -> error::Result<()> {
+        let store = &self.registry.store;
+        if !counts::unfolded(store.read()).await? {
+            return Ok(());
+        }
+        let transaction = store.begin().await?;
+        counts::fold(&transaction).await?;
+        store.commit(transaction).await
     }
 
     /// Finishes what is being written, and closes the database.

@@ -19,6 +19,7 @@ use crate::error::Result;
 pub(crate) mod attendees;
 pub(crate) mod catalogue;
 pub(crate) mod clicks;
+pub(crate) mod counts;
 pub(crate) mod decisions;
 pub(crate) mod entity;
 pub(crate) mod evidence;

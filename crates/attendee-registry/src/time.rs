@@ -13,6 +13,11 @@ pub(crate) fn from_micros(micros: i64) -> Timestamp {
     })
 }
 
+/// The UTC day, counted from 1970-01-01.
+pub(crate) fn day(micros: i64) -> i64 {
+    micros.div_euclid(24 * 60 * 60 * 1_000_000)
+}
+
 /// As messages have it.
 pub(crate) fn to_proto(micros: i64) -> prost_types::Timestamp {
     prost_types::Timestamp {

@@ -9,6 +9,7 @@ pub(crate) mod affiliate;
 pub(crate) mod attendee;
 pub(crate) mod click;
 pub(crate) mod event;
+pub(crate) mod funnel;
 pub(crate) mod healthcheck;
 pub(crate) mod key;
 pub(crate) mod links;

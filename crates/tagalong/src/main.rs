@@ -51,6 +51,7 @@ enum Client {
     Links(commands::links::Command),
     #[command(subcommand)]
     Event(commands::event::Command),
+    Funnel(commands::funnel::Args),
     #[command(subcommand)]
     Key(commands::key::Command),
     Migrate(commands::migrate::Args),
@@ -87,6 +88,7 @@ fn run(command: Client) -> ExitCode {
             Client::Click(command) => command.run().await,
             Client::Links(command) => command.run().await,
             Client::Event(command) => command.run().await,
+            Client::Funnel(args) => args.run().await,
             Client::Key(command) => command.run(),
             Client::Migrate(args) => args.run().await,
             Client::Healthcheck(args) => args.run().await,

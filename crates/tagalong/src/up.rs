@@ -238,9 +238,10 @@ impl All {
                 drain.start_after(serve::grpc(grpc, routes, ready.clone(), drain.clone())),
                 serve::admin(admin, ready.clone(), metrics, drain.clone()),
                 redirect.run(&drain),
+                registry.run(),
             )
         };
-        let (visited, served, (), ()) = tokio::select! {
+        let (visited, served, (), (), ()) = tokio::select! {
             ended = services => ended,
             never = rendering.follow() => match never {},
         };

@@ -13,10 +13,10 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::{Registry, refuse};
+use super::{Registry, funnel, refuse};
 use crate::{
     error::{Error, Result},
-    store::feed,
+    store::{counts, feed},
 };
 
 /// How many events are read at once.
@@ -55,6 +55,18 @@ impl EventService for Registry {
             }
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn get_funnel(
+        &self,
+        request: Request<v1::GetFunnelRequest>,
+    ) -> Result<Response<v1::GetFunnelResponse>, Status> {
+        let counted = async {
+            let (filter, grouping) = funnel::read(request.get_ref())?;
+            let sums = counts::sums(self.store.read(), &filter, &grouping).await?;
+            Ok(v1::GetFunnelResponse { rows: funnel::rows(sums, &grouping) })
+        };
+        counted.await.map(Response::new).map_err(refuse)
     }
 }
 

@@ -1,18 +1,19 @@
 //! Clicks: ingest exactly once in effect, and the attendees they turn out to belong to.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _,
-    IntoActiveModel as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
-    sea_query::OnConflict,
+    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait, IntoActiveModel as _,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _, sea_query::OnConflict,
 };
 use tagalong_proto::v1;
 use uuid::Uuid;
 
 use super::{
     CHUNK, attendees, catalogue,
-    entity::{click, click_claim, click_log, product, touch},
+    counts::Counts,
+    entity::{attendee, click, click_claim, click_log, product, sale_order, touch},
+    insert::insert_new_ids,
 };
 use crate::{
     click::Run,
@@ -39,13 +40,8 @@ pub(crate) async fn record(db: &impl ConnectionTrait, run: Run, now: i64) -> Res
     }
     let known = usize::try_from(next - run.first_position).unwrap_or(0);
     let end = run.first_position + i64::try_from(run.clicks.len()).unwrap_or(i64::MAX);
-    let rows = with_programmes(db, run.clicks.into_iter().skip(known), now).await?;
-    let rows = unknown(db, rows).await?;
-    for rows in rows.chunks(CHUNK) {
-        click::Entity::insert_many(rows.iter().cloned().map(click::Model::into_active_model))
-            .exec_without_returning(db)
-            .await?;
-    }
+    let clicks = with_programmes(db, run.clicks.into_iter().skip(known), now).await?;
+    let new = insert(db, clicks).await?;
     if end > next {
         let row = click_log::Model { id: run.log, next_position: end };
         click_log::Entity::insert(row.into_active_model())
@@ -57,28 +53,9 @@ pub(crate) async fn record(db: &impl ConnectionTrait, run: Run, now: i64) -> Res
             .exec_without_returning(db)
             .await?;
     }
-    connect(db, &rows, now).await?;
+    new.iter().fold(Counts::default(), Counts::click).store(db).await?;
+    connect(db, &new, now).await?;
     Ok(end.max(next))
-}
-
-/// Those of the clicks whose IDs are new, the first of each.
-async fn unknown(
-    db: &impl ConnectionTrait,
-    clicks: Vec<click::Model>,
-) -> Result<Vec<click::Model>> {
-    let mut known: HashSet<Uuid> = HashSet::new();
-    for clicks in clicks.chunks(CHUNK) {
-        let ids: Vec<Uuid> = clicks.iter().map(|click| click.id).collect();
-        let ids = click::Entity::find()
-            .select_only()
-            .column(click::Column::Id)
-            .filter(click::Column::Id.is_in(ids))
-            .into_tuple::<Uuid>()
-            .all(db)
-            .await?;
-        known.extend(ids);
-    }
-    Ok(clicks.into_iter().filter(|click| known.insert(click.id)).collect())
 }
 
 /// Adds each click's programme. Test clicks of a product that is gone are left out: the test is over.
@@ -87,53 +64,66 @@ async fn with_programmes(
     clicks: impl Iterator<Item = click::Model>,
     now: i64,
 ) -> Result<Vec<click::Model>> {
-    let clicks: Vec<click::Model> = clicks.collect();
-    let mut ids: Vec<&str> = clicks.iter().map(|click| click.product.as_str()).collect();
-    ids.sort_unstable();
-    ids.dedup();
+    let mut clicks: Vec<click::Model> = clicks.collect();
+    let products: HashSet<&str> = clicks.iter().map(|click| click.product.as_str()).collect();
+    let products: Vec<&str> = products.into_iter().collect();
     let mut programmes: HashMap<String, String> = HashMap::new();
-    for ids in ids.chunks(CHUNK) {
-        let rows =
-            product::Entity::find().filter(product::Column::Id.is_in(ids.to_vec())).all(db).await?;
-        programmes.extend(rows.into_iter().map(|row| (row.id, row.programme)));
+    for products in products.chunks(CHUNK) {
+        let rows: Vec<(String, String)> = product::Entity::find()
+            .select_only()
+            .columns([product::Column::Id, product::Column::Programme])
+            .filter(product::Column::Id.is_in(products.iter().copied()))
+            .into_tuple()
+            .all(db)
+            .await?;
+        programmes.extend(rows);
     }
-    Ok(clicks
-        .into_iter()
-        .filter_map(|mut click| {
-            click.programme = programmes.get(&click.product).cloned();
-            click.received_at = now;
-            (click.programme.is_some() || !click.test).then_some(click)
-        })
-        .collect())
+    clicks.retain_mut(|click| {
+        click.programme = programmes.get(&click.product).cloned();
+        click.received_at = now;
+        click.programme.is_some() || !click.test
+    });
+    Ok(clicks)
+}
+
+/// Stores clicks whose IDs are new, the first of each; returns those.
+async fn insert(
+    db: &impl ConnectionTrait,
+    mut clicks: Vec<click::Model>,
+) -> Result<Vec<click::Model>> {
+    if let Some(new) = insert_new_ids::<click::Entity>(db, &clicks).await? {
+        let mut new: HashSet<Uuid> = new.into_iter().collect();
+        clicks.retain(|click| new.remove(&click.id));
+    }
+    Ok(clicks)
 }
 
 /// Connects new clicks with the attendees and orders that name them.
 async fn connect(db: &impl ConnectionTrait, clicks: &[click::Model], now: i64) -> Result<()> {
-    let mut touched: Vec<Uuid> = Vec::new();
-    for click in clicks {
-        // A person opened a valid token in a browser whose cookie names an earlier click: both are that person's.
-        if let (Some(attendee), Some(earlier)) = (click.attendee, click.cookie_click)
-            && click.class == i32::from(v1::ClickClass::Human)
-            && attendees::find(db, attendee).await?.is_some_and(|row| row.erased_at.is_none())
-            && claim(db, earlier, attendee, true, now).await?
-        {
-            touched.push(attendee);
-        }
-    }
-    for clicks in clicks.chunks(CHUNK) {
-        let ids: Vec<Uuid> = clicks.iter().map(|click| click.id).collect();
-        let claims = click_claim::Entity::find()
-            .filter(click_claim::Column::Click.is_in(ids.clone()))
-            .all(db)
-            .await?;
-        for claim in claims {
-            if let Some(click) = clicks.iter().find(|click| click.id == claim.click)
-                && add_touch(db, click, Some(claim.attendee), claim.verified, now).await?
-            {
-                touched.push(claim.attendee);
+    let mut touched = claim_by_cookie(db, clicks, now).await?;
+    let mut ids: Vec<Uuid> = clicks.iter().map(|click| click.id).collect();
+    ids.sort_unstable();
+    let claimed = named_in::<click_claim::Entity>(db, click_claim::Column::Click, &ids).await?;
+    if !claimed.is_empty() {
+        let clicks: HashMap<Uuid, &click::Model> =
+            clicks.iter().map(|click| (click.id, click)).collect();
+        for ids in claimed.chunks(CHUNK) {
+            let claims = click_claim::Entity::find()
+                .filter(click_claim::Column::Click.is_in(ids.iter().copied()))
+                .all(db)
+                .await?;
+            for claim in claims {
+                if let Some(click) = clicks.get(&claim.click)
+                    && add_touch(db, click, Some(claim.attendee), claim.verified, now).await?
+                {
+                    touched.push(claim.attendee);
+                }
             }
         }
-        deciding::about_clicks(db, &ids, now).await?;
+    }
+    let ordered = named_in::<sale_order::Entity>(db, sale_order::Column::Click, &ids).await?;
+    for ids in ordered.chunks(CHUNK) {
+        deciding::about_clicks(db, ids, now).await?;
     }
     touched.sort_unstable();
     touched.dedup();
@@ -141,6 +131,92 @@ async fn connect(db: &impl ConnectionTrait, clicks: &[click::Model], now: i64) -
         deciding::about_attendee(db, attendee, now).await?;
     }
     Ok(())
+}
+
+/// A person opened a valid token in a browser whose cookie names an earlier click: both are that person's. Returns the
+/// attendees of whom this is news.
+async fn claim_by_cookie(
+    db: &impl ConnectionTrait,
+    clicks: &[click::Model],
+    now: i64,
+) -> Result<Vec<Uuid>> {
+    let human = i32::from(v1::ClickClass::Human);
+    let pairs: BTreeSet<(Uuid, Uuid)> = clicks
+        .iter()
+        .filter(|click| click.class == human)
+        .filter_map(|click| click.cookie_click.zip(click.attendee))
+        .collect();
+    let pairs: Vec<(Uuid, Uuid)> = pairs.into_iter().collect();
+    let mut news = Vec::new();
+    for pairs in pairs.chunks(CHUNK) {
+        let known = click_claim::Entity::find()
+            .filter(click_claim::Column::Click.is_in(pairs.iter().map(|(click, _)| *click)))
+            .filter(click_claim::Column::Verified.eq(true))
+            .all(db)
+            .await?;
+        let known: HashSet<(Uuid, Uuid)> =
+            known.into_iter().map(|claim| (claim.click, claim.attendee)).collect();
+        let there: HashSet<Uuid> = attendee::Entity::find()
+            .select_only()
+            .column(attendee::Column::Id)
+            .filter(attendee::Column::Id.is_in(pairs.iter().map(|(_, attendee)| *attendee)))
+            .filter(attendee::Column::ErasedAt.is_null())
+            .into_tuple::<Uuid>()
+            .all(db)
+            .await?
+            .into_iter()
+            .collect();
+        for (click, attendee) in pairs {
+            if !known.contains(&(*click, *attendee))
+                && there.contains(attendee)
+                && claim(db, *click, *attendee, true, now).await?
+            {
+                news.push(*attendee);
+            }
+        }
+    }
+    Ok(news)
+}
+
+/// Those of the clicks, sorted, that rows of a table name. Clicks that come together are near each other in an index of
+/// their IDs, which begin with the time: where none is named, one look at the index says so.
+async fn named_in<E: EntityTrait>(
+    db: &impl ConnectionTrait,
+    column: E::Column,
+    clicks: &[Uuid],
+) -> Result<Vec<Uuid>> {
+    let [first, .., last] = clicks else { return named_one_by_one::<E>(db, column, clicks).await };
+    let near = E::find()
+        .select_only()
+        .column(column)
+        .distinct()
+        .filter(column.between(*first, *last))
+        .limit(u64::try_from(clicks.len()).unwrap_or(u64::MAX))
+        .into_tuple::<Uuid>()
+        .all(db)
+        .await?;
+    if near.len() < clicks.len() {
+        return Ok(near.into_iter().filter(|id| clicks.binary_search(id).is_ok()).collect());
+    }
+    named_one_by_one::<E>(db, column, clicks).await
+}
+
+async fn named_one_by_one<E: EntityTrait>(
+    db: &impl ConnectionTrait,
+    column: E::Column,
+    clicks: &[Uuid],
+) -> Result<Vec<Uuid>> {
+    let mut named = Vec::new();
+    for clicks in clicks.chunks(CHUNK) {
+        let rows = E::find()
+            .select_only()
+            .column(column)
+            .distinct()
+            .filter(column.is_in(clicks.iter().copied()))
+            .into_tuple::<Uuid>();
+        named.extend(rows.all(db).await?);
+    }
+    Ok(named)
 }
 
 /// Says that an attendee made a click, which may not have arrived yet; whether that is new. The touch is as verified as

@@ -17,7 +17,8 @@ use uuid::Uuid;
 
 use super::{
     CHUNK,
-    entity::{assignment, decision, decision_conflict, decision_touch, item, touch},
+    counts::Counts,
+    entity::{assignment, decision, decision_conflict, decision_touch, item, sale_order, touch},
     evidence::stored_id,
     feed,
 };
@@ -170,6 +171,7 @@ pub(crate) async fn read(db: &impl ConnectionTrait, row: &decision::Model) -> Re
 /// Stores the newest decision once more, with another comparison.
 pub(crate) async fn store_comparison(
     db: &impl ConnectionTrait,
+    order: &sale_order::Model,
     item: &item::Model,
     newest: decision::Model,
     credit: Credit,
@@ -184,7 +186,7 @@ pub(crate) async fn store_comparison(
         reason,
         ..newest.clone()
     };
-    insert(db, item, Some(newest), row, parts, now).await
+    insert(db, order, item, Some(newest), row, parts, now).await
 }
 
 /// Whether a decision already has this comparison.
@@ -195,6 +197,7 @@ pub(crate) fn compared(row: &decision::Model, credit: Credit) -> bool {
 /// Stores a decision where it differs from the newest one; whether the result changed.
 pub(crate) async fn store(
     db: &impl ConnectionTrait,
+    order: &sale_order::Model,
     item: &item::Model,
     newest: Option<decision::Model>,
     outcome: Outcome,
@@ -247,7 +250,7 @@ pub(crate) async fn store(
     };
 
     let Some(newest) = newest else {
-        insert(db, item, None, row, parts, now).await?;
+        insert(db, order, item, None, row, parts, now).await?;
         return Ok(true);
     };
     let same = decision::Model {
@@ -261,7 +264,7 @@ pub(crate) async fn store(
         return Ok(false);
     }
     let changed = differs(&newest, &row);
-    insert(db, item, Some(newest), row, parts, now).await?;
+    insert(db, order, item, Some(newest), row, parts, now).await?;
     Ok(changed)
 }
 
@@ -287,6 +290,7 @@ struct Conflict {
 
 async fn insert(
     db: &impl ConnectionTrait,
+    order: &sale_order::Model,
     item: &item::Model,
     previous: Option<decision::Model>,
     mut row: decision::Model,
@@ -321,13 +325,16 @@ async fn insert(
             .await?;
     }
 
+    let before = item;
     let mut item = item.clone().into_active_model();
     item.decision = Set(Some(row.id));
     item.attendee = Set(row.attendee);
     item.affiliate = Set(row.affiliate.clone());
     item.credit = Set(row.credit);
     item.carried_by = Set(row.carried_by);
-    item.update(db).await?;
+    let item = item.update(db).await?;
+    let counts = Counts::default().sale(order.sold_at, before, -1);
+    counts.sale(order.sold_at, &item, 1).store(db).await?;
 
     if previous.as_ref().is_none_or(|previous| differs(previous, &row)) {
         let decided = v1::SaleDecided {

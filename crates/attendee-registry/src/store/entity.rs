@@ -185,6 +185,8 @@ table!(registration, "registration", {
     external_id: String,
     session: String,
     affiliate: Option<String>,
+    // That issued the affiliate's ID.
+    programme: Option<String>,
     registered_at: i64,
     received_at: i64,
     verified: bool,
@@ -393,4 +395,30 @@ table!(
     fingerprint: Vec<u8>,
     answer: Vec<u8>,
     answered_at: i64,
+});
+
+table!(
+    /// What writes add to the counts of `count_total`, which has the same columns.
+    count_delta, "count_delta", {
+    // sea-orm wants keys; the table has none, and as many rows alike as it takes.
+    #[sea_orm(primary_key, auto_increment = false)]
+    product: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    webinar: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    day: i64,
+    #[sea_orm(primary_key, auto_increment = false)]
+    what: i32,
+    #[sea_orm(primary_key, auto_increment = false)]
+    programme: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    affiliate: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    credit: i32,
+    #[sea_orm(primary_key, auto_increment = false)]
+    carried_by: i32,
+    #[sea_orm(primary_key, auto_increment = false)]
+    currency: String,
+    number: i64,
+    value: i64,
 });

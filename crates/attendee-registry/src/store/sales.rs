@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{
     CHUNK, attendees, catalogue,
+    counts::Counts,
     entity::{attendee_email, item, order_email, registration, sale_order, touch},
 };
 use crate::{
@@ -131,6 +132,12 @@ async fn complete(
     if row == known {
         return Ok((known, false));
     }
+    if row.sold_at != known.sold_at {
+        for item in items_of_order(db, row.id).await? {
+            let counts = Counts::default().sale(known.sold_at, &item, -1);
+            counts.sale(row.sold_at, &item, 1).store(db).await?;
+        }
+    }
     Ok((row.into_active_model().reset_all().update(db).await?, true))
 }
 
@@ -190,7 +197,7 @@ async fn put_item(
         .one(db)
         .await?;
     let (item, mut news) = match known {
-        Some(known) => complete_item(db, known, new, product.as_deref(), now).await?,
+        Some(known) => complete_item(db, order, known, new, product.as_deref(), now).await?,
         None => (insert_item(db, order, new, product.as_deref(), now).await?, true),
     };
     let key = ItemKey {
@@ -245,6 +252,7 @@ async fn insert_item(
 /// Adds what a later report of the same item knows more; whether it did.
 async fn complete_item(
     db: &impl ConnectionTrait,
+    order: &sale_order::Model,
     known: item::Model,
     new: &Item,
     product: Option<&str>,
@@ -269,7 +277,13 @@ async fn complete_item(
     {
         set_product(db, &mut row, product, now).await?;
     }
-    if row.is_changed() { Ok((row.update(db).await?, true)) } else { Ok((known, false)) }
+    if !row.is_changed() {
+        return Ok((known, false));
+    }
+    let row = row.update(db).await?;
+    let counts = Counts::default().sale(order.sold_at, &known, -1);
+    counts.sale(order.sold_at, &row, 1).store(db).await?;
+    Ok((row, true))
 }
 
 /// Fixes the product of an item, and with it the policy it is decided under and when it settles.

@@ -27,17 +27,20 @@ pub(crate) async fn database() -> TestDatabase {
     TestDatabase { url: format!("{base}/{name}"), _dir: None }
 }
 
+/// Another connection to a database that is there.
+pub(crate) async fn connect(url: &str, read_only: bool) -> DatabaseConnection {
+    let Some(path) = url.strip_prefix("sqlite://") else {
+        return Database::connect(url).await.unwrap();
+    };
+    let path = path.to_owned();
+    let mut options = sea_orm::ConnectOptions::new("sqlite:");
+    options.map_sqlx_sqlite_opts(move |sqlite| sqlite.filename(&path).read_only(read_only));
+    Database::connect(options).await.unwrap()
+}
+
 /// Every row of every table, as text.
 pub(crate) async fn dump(url: &str) -> BTreeMap<String, Vec<String>> {
-    let db = match url.strip_prefix("sqlite://") {
-        Some(path) => {
-            let path = path.to_owned();
-            let mut options = sea_orm::ConnectOptions::new("sqlite:");
-            options.map_sqlx_sqlite_opts(move |sqlite| sqlite.filename(&path).read_only(true));
-            Database::connect(options).await.unwrap()
-        }
-        None => Database::connect(url).await.unwrap(),
-    };
+    let db = connect(url, true).await;
     let mut dump = BTreeMap::new();
     let tables = match db.get_database_backend() {
         DbBackend::Postgres => {

@@ -7,6 +7,7 @@ mod bad_input;
 mod catalogue;
 mod clicks;
 mod concurrency;
+mod counts;
 mod database;
 mod feed;
 mod inheritance;

@@ -234,7 +234,9 @@ impl Set<'_> {
         let known = person.registrations.iter_mut().find(|row| is_named(row, &new.key));
         let repeated = known.is_some();
         let registration = if let Some(row) = known {
-            if let Some(completed) = completed(row, new, registered_at) {
+            if let Some(completed) = completed(row, new, programme.as_deref(), registered_at) {
+                self.changes.count(&person.attendee, row, -1);
+                self.changes.count(&person.attendee, &completed, 1);
                 *row = completed;
                 self.changes.changed_registrations.push(row.clone());
                 news = true;
@@ -242,7 +244,7 @@ impl Set<'_> {
             row.id
         } else {
             news = true;
-            self.add_registration(person, new, registered_at)
+            self.add_registration(person, new, programme.as_deref(), registered_at)
         };
         person.has_orders |= self.known.has_orders(report);
 
@@ -307,6 +309,7 @@ impl Set<'_> {
         &mut self,
         person: &mut Person,
         new: &Registration,
+        programme: Option<&str>,
         registered_at: i64,
     ) -> Uuid {
         let attendee = &person.attendee;
@@ -318,6 +321,7 @@ impl Set<'_> {
             external_id: new.key.external_id.clone(),
             session: new.session.clone(),
             affiliate: new.affiliate.as_ref().map(ToString::to_string),
+            programme: programme.map(ToOwned::to_owned),
             registered_at,
             received_at: self.now,
             verified: new.verified,
@@ -329,6 +333,7 @@ impl Set<'_> {
             affiliate_id: row.affiliate.clone().unwrap_or_default(),
         });
         self.changes.events.push(feed::event(self.now, attendee.test, created));
+        self.changes.count(attendee, &row, 1);
         self.changes.registrations.push(row.clone());
         self.known.keys.insert(Key::from(&new.key), attendee.id);
         let id = row.id;
@@ -390,6 +395,7 @@ fn is_named(row: &registration::Model, key: &v1::RegistrationKey) -> bool {
 fn completed(
     known: &registration::Model,
     new: &Registration,
+    programme: Option<&str>,
     registered_at: i64,
 ) -> Option<registration::Model> {
     if known.verified == new.verified && registered_at < known.registered_at {
@@ -400,6 +406,7 @@ fn completed(
         registered_at,
         session: new.session.clone(),
         affiliate: new.affiliate.as_ref().map(ToString::to_string),
+        programme: programme.map(ToOwned::to_owned),
         ..known.clone()
     })
 }
