@@ -215,7 +215,7 @@ impl Catalogue {
     /// Reads it back; none where there is no file or it is not one of ours, which is logged.
     pub(crate) fn load(path: &Path) -> Option<Self> {
         let read = match fs::read(path) {
-            Ok(bytes) => Self::decode(bytes.into()),
+            Ok(bytes) => Self::decode(&bytes.into()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => Err(error),
         };
@@ -225,7 +225,7 @@ impl Catalogue {
         .ok()
     }
 
-    fn decode(bytes: Bytes) -> io::Result<Self> {
+    fn decode(bytes: &Bytes) -> io::Result<Self> {
         let saved = SavedCatalogue::decode(bytes.clone())?;
         // Products are read later, when it would be too late to ask for another catalogue.
         if let Some(checksum) = saved.checksum {

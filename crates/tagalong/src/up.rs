@@ -138,7 +138,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         if demo {
             demo::load(&all.clients(), &all.http_url()?, &all.grpc_url()?).await?;
         }
-        all.serve().await
+        Box::pin(all.serve()).await
     })
 }
 

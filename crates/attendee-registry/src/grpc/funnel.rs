@@ -82,8 +82,7 @@ pub(super) fn rows(sums: Vec<Sum>, grouping: &Grouping) -> Vec<v1::FunnelRow> {
             affiliate_id: sum.affiliate,
             ..Default::default()
         };
-        let same = |row: &&mut v1::FunnelRow| names(row) == names(&group);
-        if rows.last_mut().filter(same).is_none() {
+        if rows.last().is_none_or(|row| names(row) != names(&group)) {
             rows.push(group);
         }
         let Some(row) = rows.last_mut() else { continue };

@@ -179,6 +179,7 @@ pub(crate) struct Filter {
 
 /// What to sum up separately.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "any of them with any other")]
 pub(crate) struct Grouping {
     pub(crate) day: bool,
     pub(crate) product: bool,

@@ -86,30 +86,30 @@ const MOST: usize = 512;
 struct Rows<'a, E: EntityTrait> {
     table: &'static str,
     columns: Vec<E::Column>,
-    rows: &'a [E::Model],
+    models: &'a [E::Model],
 }
 
 impl<'a, E: EntityTrait> Rows<'a, E> {
-    fn new(rows: &'a [E::Model]) -> Self {
+    fn new(models: &'a [E::Model]) -> Self {
         let counted = |column| {
             E::PrimaryKey::auto_increment() && E::PrimaryKey::from_column(column).is_some()
         };
         Self {
             table: E::default().table_name(),
             columns: E::Column::iter().filter(|column| !counted(*column)).collect(),
-            rows,
+            models,
         }
     }
 
     fn statements(&self, backend: DbBackend) -> Result<Vec<(String, Vec<Value>)>> {
-        if self.rows.is_empty() {
+        if self.models.is_empty() {
             return Ok(Vec::new());
         }
         if backend == DbBackend::Postgres {
             return Ok(vec![self.arrays()?]);
         }
         let mut statements = Vec::new();
-        let mut rest = self.rows;
+        let mut rest = self.models;
         while !rest.is_empty() {
             // Statements are kept prepared: powers of two are few.
             let (some, others) = rest.split_at(1 << rest.len().min(MOST).ilog2());
@@ -138,7 +138,7 @@ impl<'a, E: EntityTrait> Rows<'a, E> {
         let (mut places, mut chosen, mut values) = (Vec::new(), Vec::new(), Vec::new());
         for (n, column) in self.columns.iter().enumerate() {
             let name = column.as_str();
-            let mut cells = self.rows.iter().map(|row| row.get(*column)).peekable();
+            let mut cells = self.models.iter().map(|row| row.get(*column)).peekable();
             let Kind { name: kind, array, none, none_text } = cells
                 .peek()
                 .and_then(Kind::of)
