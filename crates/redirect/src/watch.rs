@@ -51,7 +51,6 @@ impl Live {
     fn show(&self, catalogue: Arc<Catalogue>) {
         self.shown.store(Some(catalogue));
         self.changed.notify_one();
-        self.gate.open();
     }
 
     /// Follows the registry for ever.
@@ -95,12 +94,17 @@ impl Live {
         Ok(())
     }
 
-    /// Saves every change, for ever.
+    /// Saves every change, for ever. Ready is who would find a catalogue after a kill as well, or cannot save one.
     pub(crate) async fn save(&self) {
+        let mut saved = self.catalogue().is_some();
         loop {
             self.changed.notified().await;
-            tokio::time::sleep(SETTLE).await;
+            if saved {
+                tokio::time::sleep(SETTLE).await;
+            }
             self.save_now().await;
+            self.gate.open();
+            saved = true;
         }
     }
 
