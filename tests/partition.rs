@@ -37,8 +37,8 @@ impl Scene {
     async fn buy(&self) -> String {
         let begin = Instant::now();
         let answer = self.pc.open(&format!("/course/p/max/buy/{}", self.token)).await;
-        // A peer that answers at all would do so later.
-        assert!(begin.elapsed() < PATIENCE.min(SLOW), "the visitor waited {:?}", begin.elapsed());
+        // Long for a busy machine, and much less than a peer that is waited for takes.
+        assert!(begin.elapsed() < PATIENCE, "the visitor waited {:?}", begin.elapsed());
         assert_eq!(answer.status, 302);
         assert!(answer.location.starts_with(campaign::CHECKOUT), "{answer:?}");
         assert_eq!(answer.parameter("reference").as_ref(), Some(&self.token), "{answer:?}");
@@ -133,12 +133,12 @@ async fn a_decision_that_may_be_outdated_is_not_followed_for_long() {
     let scene = Scene::start().await;
     scene.system.network(Behind::Registry, Network::Cut);
     // Everybody else reaches the registry: it decides anew.
-    let again = campaign::registration("jane-again", "ads");
+    let again = campaign::registration("jane-again", "zoe");
     let same_person = campaign::registration("jane", "anna").email;
     let again = tagalong_proto::v1::RegisterAttendeeRequest { email: same_person, ..again };
     campaign::register(&scene.clients, again).await.unwrap();
     scene.decides("max").await;
     scene.falls_back().await;
     scene.system.network(Behind::Registry, Network::Well);
-    scene.decides(&campaign::purchase_link(&scene.clients, "jane").await.affiliate_id).await;
+    scene.decides("zoe").await;
 }

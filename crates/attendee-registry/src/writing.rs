@@ -11,7 +11,10 @@ use futures::{FutureExt as _, future::BoxFuture};
 use sea_orm::{DatabaseTransaction, TransactionTrait as _};
 use tagalong_chassis::{clock::Clock, status};
 use tagalong_proto::v1;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 
 use crate::{
     error::{Error, Result},
@@ -27,6 +30,9 @@ const WAITING: usize = 1024;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How many writes share a commit at most, so that other writers get their turn.
 const TOGETHER: usize = 128;
+/// How long a commit may take, with the wait for the writers of other processes: a database that no longer answers must not
+/// stop whoever comes next.
+const COMMIT_LIMIT: Duration = Duration::from_secs(20);
 
 /// Where writes wait for their commit.
 pub(crate) struct Writer {
@@ -78,7 +84,7 @@ impl Writer {
                     return Ok(Box::new(|| ()) as Answer);
                 }
                 let savepoint = db.begin().await?;
-                let result = work(&savepoint, now).await;
+                let result = without_panic(work(&savepoint, now)).await;
                 let result = settle(savepoint, result).await?;
                 // Who no longer waits asks again.
                 Ok(Box::new(move || drop(answer.send(result))) as Answer)
@@ -113,6 +119,12 @@ async fn settle<T>(savepoint: DatabaseTransaction, result: Result<T>) -> Result<
     Ok(result)
 }
 
+/// A bug in one write harms no other. The panic hook has logged it.
+async fn without_panic<T>(work: BoxFuture<'_, Result<T>>) -> Result<T> {
+    let done = AssertUnwindSafe(work).catch_unwind().await;
+    done.unwrap_or_else(|_| Err(Error::internal("a bug")))
+}
+
 struct Committer {
     store: Store,
     keys: DataKeys,
@@ -125,14 +137,13 @@ impl Committer {
         let mut stop = false;
         while !stop && waiting.recv_many(&mut writes, TOGETHER).await > 0 {
             stop = writes.iter().any(|write| matches!(write, Write::Stop));
-            let commit = self.commit(writes.drain(..));
-            match AssertUnwindSafe(commit).catch_unwind().await {
+            let commit = without_panic(Box::pin(self.commit(writes.drain(..))));
+            match timeout(COMMIT_LIMIT, commit).await {
                 Ok(Ok(answers)) => answers.into_iter().for_each(|answer| answer()),
                 Ok(Err(error)) => {
                     tracing::error!(error = status::chain(&error), "a shared commit failed");
                 }
-                // A bug must not take down whoever comes next. The panic hook has logged it.
-                Err(_) => {}
+                Err(_) => tracing::error!(limit = ?COMMIT_LIMIT, "a shared commit took too long"),
             }
         }
     }
@@ -199,7 +210,8 @@ impl Committer {
         now: i64,
     ) -> Result<Result<Vec<Result<v1::RegisterAttendeeResponse>>>> {
         let savepoint = db.begin().await?;
-        let result = attendees::register(&savepoint, &self.keys, reports, now).await;
+        let work = attendees::register(&savepoint, &self.keys, reports, now);
+        let result = without_panic(Box::pin(work)).await;
         settle(savepoint, result).await
     }
 }
@@ -276,14 +288,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_bug_in_one_commit_leaves_the_next_alone() {
+    async fn a_bug_in_one_write_leaves_the_others_alone() {
         let dir = tempfile::tempdir().unwrap();
         let store = store(&dir).await;
         let writer = start(&store);
-        let bug = writer.write(|_, _| Box::pin(async { bug() }));
-        assert!(matches!(bug.await, Err(Error::NotCommitted)));
-        programme(&writer, "p".to_owned(), false).await.unwrap();
-        assert_eq!(stored(&store).await, ["p"]);
+        let (before, bug, after) = tokio::join!(
+            programme(&writer, "before".to_owned(), false),
+            writer.write(|_, _| Box::pin(async { bug() })),
+            programme(&writer, "after".to_owned(), false),
+        );
+        assert!(matches!(bug, Err(Error::Internal(_))), "{bug:?}");
+        assert!(before.is_ok() && after.is_ok());
+        assert_eq!(stored(&store).await, ["after", "before"]);
     }
 
     #[tokio::test]
@@ -328,7 +344,7 @@ mod tests {
         let (answer, released) = tokio::join!(waits, other_writer.rollback());
         released.unwrap();
         answer.unwrap();
-        assert!(stored(&store).await.contains(&"waits".to_owned()));
+        assert_eq!(stored(&store).await, ["waits"]);
     }
 
     #[tokio::test]

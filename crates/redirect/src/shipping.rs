@@ -16,9 +16,9 @@ use crate::{
 };
 
 /// How many clicks go at once.
-const RUN: u16 = 2000;
+const RUN: u16 = 4000;
 /// How many bytes of them, about: a message must be smaller than 4 MiB.
-const RUN_BYTES: usize = 1 << 20;
+const RUN_BYTES: usize = 2 << 20;
 /// How long clicks gather before they go, unless there is a whole run of them.
 const GATHER: Duration = Duration::from_millis(50);
 /// How long the registry has for an answer.

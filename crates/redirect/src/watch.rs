@@ -190,7 +190,9 @@ mod tests {
             steps.send(Ok(add("d", 2))).await.unwrap();
             until(|| shows(&live, "d")).await;
             assert!(shows(&live, "c") && !shows(&live, "b"));
-            until(|| Catalogue::load(&path).is_some_and(|saved| saved.revision == 2)).await;
+            let last: ProductId = "d".parse().unwrap();
+            until(|| Catalogue::load(&path).is_some_and(|saved| saved.product(&last).is_some()))
+                .await;
         };
         tokio::select! {
             () = live.follow(registry) => unreachable!(),

@@ -176,7 +176,7 @@ impl All {
             clock.clone(),
             drain.clone(),
         );
-        let to_registry = transport::local(registry.routes());
+        let to_registry = transport::local_at_home(registry.routes());
 
         let rendering = tagalong_link_rendering::Service::new(
             public_url(&config.link_rendering.public_url, &http)?,

@@ -31,7 +31,7 @@ pub(crate) use find::{
     items_of_order, items_of_products, items_with_coupons, list, order, order_by_key,
     products_of_programme, registration_key, with_orders,
 };
-use inherit::items_of_children;
+use inherit::items_around;
 pub(crate) use inherit::{inherits_from, items_inheriting};
 pub(crate) use message::messages;
 use money::tell_early_money;
@@ -74,7 +74,7 @@ pub(crate) async fn report(
         let mut items = items_of_order(db, order.id).await?;
         items.sort_by_key(|item| (item.kind != i32::from(v1::ItemKind::Main), item.id));
         let mut ids: Vec<Uuid> = items.into_iter().map(|item| item.id).collect();
-        ids.extend(items_of_children(db, &order).await?);
+        ids.extend(items_around(db, &order).await?);
         deciding::items_again(db, ids, now).await?;
     }
     Ok(Reported { order: order.id, repeated: !news })

@@ -97,6 +97,32 @@ async fn orders_that_name_each_other_as_parents_are_decided_all_the_same() {
 }
 
 #[tokio::test]
+async fn whichever_order_closes_a_circle_none_in_it_inherits() {
+    for closing in ["a", "b", "c"] {
+        let world = World::new().await;
+        let jane = world.registered(registration("1", "", "max")).await;
+        for (name, parent) in [("a", "b"), ("b", "c"), ("c", "a")]
+            .into_iter()
+            .cycle()
+            .skip_while(|(name, _)| *name != closing)
+            .skip(1)
+            .take(3)
+        {
+            let mut request = child(name, parent);
+            if name == "a" {
+                request.buyer = Some(with_token(world.token(&jane)));
+            }
+            world.order(request).await.unwrap();
+        }
+        for (name, affiliate) in [("a", "max"), ("b", ""), ("c", "")] {
+            let decision = decision(&world, name, "1").await;
+            assert_eq!(decision.affiliate_id, affiliate, "{name}, {closing} came last");
+            assert_ne!(decision.basis(), DecisionBasis::Inherited, "{name}, {closing} came last");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_order_with_many_main_items_hands_on_the_final_decision() {
     let world = World::new().await;
     let mut parent = order("o1", with_email("jane@example.com"));

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// As many as a redirect ships at once.
-const RUN: usize = 2000;
+const RUN: usize = 4000;
 
 /// Takes runs of one click log.
 struct Log {
@@ -67,7 +67,7 @@ impl Log {
 
     /// As many runs as it takes in the time of a turn.
     async fn turn(&mut self, plan: &Plan) -> anyhow::Result<Round> {
-        let runs = runs(plan.size(150, 4), RUN);
+        let runs = runs(plan.size(75, 4), RUN);
         let begin = Instant::now();
         let mut clicks = 0;
         for run in runs {

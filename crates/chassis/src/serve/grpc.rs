@@ -13,6 +13,7 @@ use super::http::accept;
 use crate::{
     drain::{Drain, Ready},
     rpc,
+    transport::WINDOW,
 };
 
 /// Serves gRPC until `drain` starts, and returns when calls in flight have their answer. Puts no
@@ -44,6 +45,8 @@ pub async fn grpc(
     // listener open, and let new connections wait for nothing, until the last call has ended.
     let server = Server::builder()
         .layer(layer_fn(rpc::observe))
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(4 * WINDOW)
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
         .max_connection_age(connection_age())

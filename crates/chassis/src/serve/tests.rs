@@ -1,12 +1,22 @@
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
 
-use axum::{Router, routing::get};
+use axum::{
+    Router,
+    routing::{get, post},
+};
 use http_body_util::Empty;
 use hyper::body::Bytes;
 use tagalong_proto::v1::{ResolveRequest, redirect_service_client::RedirectServiceClient};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
+    runtime::{Builder, Handle, Id},
     sync::Notify,
 };
 use tonic::{Code, Request, service::Routes};
@@ -196,13 +206,33 @@ async fn panics_and_deadlines_answer_alike_near_and_far() {
     let drain = Drain::default();
     tokio::spawn(grpc(listener, manners(), Ready::default(), drain.clone()));
     let remote = transport::remote(&format!("http://{addr}")).unwrap();
-    for transport in [transport::local(manners()), remote] {
+    for transport in [transport::local(manners()), transport::local_at_home(manners()), remote] {
         let wrong = call(transport.clone(), "/test/wrong", Duration::from_mins(1)).await;
         assert_eq!(wrong, Code::Internal);
         let late = call(transport, "/test/late", Duration::from_millis(20)).await;
         assert_eq!(late, Code::DeadlineExceeded);
     }
     drain.start();
+}
+
+#[tokio::test]
+async fn a_service_at_home_is_run_by_its_own_runtime_whoever_calls() {
+    let runtimes = Arc::<Mutex<Vec<Id>>>::default();
+    let here = Handle::current();
+    let service = {
+        let runtimes = runtimes.clone();
+        async move || runtimes.lock().unwrap().push(Handle::current().id())
+    };
+    let routes: Routes = Router::new().route("/test/where", post(service)).into();
+    let transport = transport::local_at_home(routes);
+    // No gRPC answer: that it was run is enough.
+    call(transport.clone(), "/test/where", Duration::from_mins(1)).await;
+    let stranger = thread::spawn(move || {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(call(transport, "/test/where", Duration::from_mins(1)));
+    });
+    tokio::task::spawn_blocking(|| stranger.join().unwrap()).await.unwrap();
+    assert_eq!(*runtimes.lock().unwrap(), [here.id(), here.id()]);
 }
 
 #[tokio::test]

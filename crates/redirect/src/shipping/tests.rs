@@ -51,18 +51,18 @@ async fn each_click_arrives_once_whatever_fails() {
 async fn many_go_in_runs_in_their_order() {
     let data = tempfile::tempdir().unwrap();
     let log = open(data.path());
-    let visitors = (0..2100).map(|_| {
+    let visitors = (0..4100).map(|_| {
         let log = log.clone();
         tokio::spawn(async move { log.record(&click()).await })
     });
     for visitor in visitors.collect::<Vec<_>>() {
         visitor.await.unwrap();
     }
-    assert_eq!(log.backlog(), 2100);
+    assert_eq!(log.backlog(), 4100);
     let ingest = Ingest::default();
     shipping(&log, &ingest, async {
-        let stored = ingest.until(|stored| stored.clicks.len() == 2100).await;
-        assert_eq!(stored.runs, [(1, 2000), (2001, 100)]);
+        let stored = ingest.until(|stored| stored.clicks.len() == 4100).await;
+        assert_eq!(stored.runs, [(1, 4000), (4001, 100)]);
         soon(async {
             while log.backlog() > 0 {
                 tokio::task::yield_now().await;

@@ -27,7 +27,7 @@ pub(crate) async fn inherits_from(
         }
     }
     let Some(parent) = parent(db, order).await? else { return Ok(None) };
-    if parent.programme != order.programme || follows(db, &parent, order.id).await? {
+    if parent.programme != order.programme || !circle(db, order).await?.is_empty() {
         return Ok(None);
     }
     let items = items_of_order(db, parent.id).await?;
@@ -44,25 +44,18 @@ async fn parent(
     }
 }
 
-/// Whether an order follows another through its parents: then that one cannot inherit from it.
-async fn follows(
-    db: &impl ConnectionTrait,
-    order: &sale_order::Model,
-    ancestor: Uuid,
-) -> Result<bool> {
-    let mut seen: HashSet<Uuid> = HashSet::new();
+/// The orders that follow each other in a circle that an order is part of: none of them inherits.
+async fn circle(db: &impl ConnectionTrait, order: &sale_order::Model) -> Result<HashSet<Uuid>> {
+    let mut passed = HashSet::new();
     let mut next = Some(order.clone());
-    while let Some(order) = next {
-        if order.id == ancestor {
-            return Ok(true);
+    while let Some(ancestor) = next {
+        next = parent(db, &ancestor).await?;
+        if !passed.insert(ancestor.id) {
+            // Or a circle further up that the order only leads to.
+            return Ok(if ancestor.id == order.id { passed } else { HashSet::new() });
         }
-        // A circle that the ancestor is not part of.
-        if !seen.insert(order.id) {
-            return Ok(false);
-        }
-        next = parent(db, &order).await?;
     }
-    Ok(false)
+    Ok(HashSet::new())
 }
 
 /// The items that inherit an item's decision.
@@ -82,8 +75,18 @@ pub(crate) async fn items_inheriting(
     Ok(heirs)
 }
 
-/// The items of the orders that follow an order.
-pub(super) async fn items_of_children(
+/// The items that inherit or no longer inherit because an order is there: those of the orders that follow it, and of all
+/// in the circle that it may have closed.
+pub(super) async fn items_around(
+    db: &impl ConnectionTrait,
+    order: &sale_order::Model,
+) -> Result<Vec<Uuid>> {
+    let mut items = items_of_children(db, order).await?;
+    items.extend(items_of_orders(db, circle(db, order).await?.into_iter().collect()).await?);
+    Ok(items)
+}
+
+async fn items_of_children(
     db: &impl ConnectionTrait,
     order: &sale_order::Model,
 ) -> Result<Vec<Uuid>> {
