@@ -26,7 +26,7 @@ const SILENCE: Duration = Duration::from_secs(3);
 const RETRY: Duration = Duration::from_millis(250);
 
 /// Attendees share counters, so that there are never more: one in so many is asked for again without need.
-const COUNTERS: usize = 1 << 16;
+const COUNTERS: usize = 1 << u16::BITS;
 
 /// Counts what the feed tells. While the feed is down, nothing that was said before holds.
 pub(crate) struct Changes {
@@ -65,7 +65,7 @@ impl Changes {
     fn counter(&self, attendee: Uuid) -> &AtomicU64 {
         // The end of an ID is random, whatever its beginning.
         let [.., high, low] = *attendee.as_bytes();
-        &self.attendees[usize::from(u16::from_be_bytes([high, low])) % COUNTERS]
+        &self.attendees[usize::from(u16::from_be_bytes([high, low]))]
     }
 
     /// What hangs on this attendee may be another now; on everybody, where the text is no ID.

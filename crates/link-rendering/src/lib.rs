@@ -1,8 +1,9 @@
 //! Purchase links for people: singly, by the webinar, in messages, as QR codes.
 //!
 //! Whose affiliate a link carries is decided by the attendee registry as if the attendee bought at that moment. What it
-//! decided is kept in memory as long as its change feed says that nothing changed; this service stores nothing. Where nobody is credited, a link is the product's plain purchase link. No link
-//! ever has an empty affiliate or leads to a sales page: every path ends at `buy`.
+//! decided is kept in memory as long as its change feed says that nothing changed; this service stores nothing. Where
+//! nobody is credited, a link is the product's plain purchase link. No link ever has an empty affiliate or leads to a
+//! sales page: every path ends at `buy`.
 
 use std::{convert::Infallible, sync::Arc};
 

@@ -61,7 +61,7 @@ impl Default for Limits {
             queue: 8192,
             patience: Duration::from_secs(1),
             durability: ClickDurability::Strict,
-            size: 1 << 30,
+            size: 4 << 30,
         }
     }
 }

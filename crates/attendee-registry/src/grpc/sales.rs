@@ -203,7 +203,7 @@ impl SaleService for Registry {
             Ok((webinar, Preview::new(db, &product, at).await?))
         };
         let (webinar, preview) = started.await.map_err(refuse)?;
-        // While one page is sent, the next one is read; there are never more.
+        // While one page is sent, one waits and one is read; there are never more.
         let (sender, receiver) = mpsc::channel(1);
         let registry = self.clone();
         tokio::spawn(async move {
