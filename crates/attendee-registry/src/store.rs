@@ -36,6 +36,9 @@ pub(crate) mod test_records;
 /// table has 21 columns.
 pub(crate) const CHUNK: usize = 500;
 
+/// How many rows `SQLite`'s thread reads ahead: with few, it and the reader wake each other all the time.
+const ROWS: usize = 1024;
+
 /// Names the advisory lock of the one writer.
 const WRITER: i64 = 0x7461_6761_6c6f_6e67;
 
@@ -85,6 +88,7 @@ impl Store {
                     .journal_mode(SqliteJournalMode::Wal)
                     .synchronous(SqliteSynchronous::Full)
                     .busy_timeout(Duration::from_secs(10))
+                    .row_buffer_size(ROWS)
             });
             // Where a COMMIT failed, SQLite has ended a transaction that sqlx goes on counting: what came after would be
             // nested in it, and never committed. Such a connection is closed.
