@@ -141,7 +141,8 @@ impl Mapping<'_> {
                 .is_some_and(|condition| condition.holds(scope.item) || condition.holds(scope.root))
         };
         let affiliate = item.affiliate.as_ref().or(order.affiliate.as_ref());
-        let price = item.price.as_ref().filter(|price| price.text(scope).is_some());
+        let priced = self.money.is_some_and(|money| money.currency.text(scope).is_some());
+        let price = item.price.as_ref().filter(|price| priced && price.text(scope).is_some());
         Ok(Item {
             id: item_id(item.id.as_ref(), order_id, scope)?,
             product: item.product.id("item.product", scope)?,
