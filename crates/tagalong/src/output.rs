@@ -8,6 +8,9 @@ use iso_currency::Currency;
 use prost::{Message, Name};
 use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
 
+/// What a shell answers for a program that Ctrl-C ended.
+pub(crate) const INTERRUPTED: u8 = 130;
+
 /// Prints a line on standard output.
 ///
 /// # Errors
