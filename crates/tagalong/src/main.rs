@@ -9,6 +9,7 @@ mod client;
 mod commands;
 mod demo;
 mod file;
+mod import;
 mod journey;
 mod output;
 mod sheet;
@@ -37,6 +38,8 @@ enum Command {
 enum Client {
     Journey(journey::Args),
     Audit(audit::Args),
+    #[command(subcommand)]
+    Import(import::Command),
     #[command(subcommand)]
     Programme(commands::programme::Command),
     #[command(subcommand)]
@@ -84,6 +87,7 @@ fn run(command: Client) -> ExitCode {
         match command {
             Client::Journey(args) => journey::run(args).await,
             Client::Audit(args) => args.run(),
+            Client::Import(command) => command.run().await,
             Client::Programme(command) => command.run().await,
             Client::Affiliate(command) => command.run().await,
             Client::Product(command) => command.run().await,

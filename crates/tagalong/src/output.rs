@@ -104,6 +104,11 @@ pub(crate) fn money(money: Option<&tagalong_proto::v1::Money>) -> String {
     }
 }
 
+/// A moment as messages have it.
+pub(crate) fn timestamp(at: jiff::Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() }
+}
+
 /// A time for people, to the second.
 pub(crate) fn time(time: Option<&prost_types::Timestamp>) -> String {
     time.and_then(|time| jiff::Timestamp::new(time.seconds, 0).ok())
