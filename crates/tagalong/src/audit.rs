@@ -133,8 +133,7 @@ impl fmt::Display for Unreadable {
 impl Args {
     /// Reads, judges, prints.
     pub(crate) fn run(&self) -> anyhow::Result<ExitCode> {
-        let orders =
-            Sheet::open(&self.orders, &SALES, &self.map_orders, &self.reading)?;
+        let orders = Sheet::open(&self.orders, &SALES, &self.map_orders, &self.reading)?;
         let registrations = Sheet::open(
             &self.registrations,
             &REGISTRATIONS,
@@ -143,7 +142,8 @@ impl Args {
         )?;
         let report = self.report(&registrations, &orders)?;
         if let Some(path) = &self.csv {
-            list::write(&report, path).with_context(|| format!("cannot write {}", path.display()))?;
+            list::write(&report, path)
+                .with_context(|| format!("cannot write {}", path.display()))?;
         }
         if let Some(path) = &self.html {
             let write = || -> anyhow::Result<()> {
@@ -153,9 +153,8 @@ impl Args {
             };
             write().with_context(|| format!("cannot write {}", path.display()))?;
         }
-        let to_output = |path: &Option<PathBuf>| {
-            path.as_deref().is_some_and(crate::file::is_standard_output)
-        };
+        let to_output =
+            |path: &Option<PathBuf>| path.as_deref().is_some_and(crate::file::is_standard_output);
         if self.json {
             output::line(serde_json::to_string_pretty(&report)?)?;
         } else if !to_output(&self.csv) && !to_output(&self.html) {
@@ -199,7 +198,8 @@ impl Args {
         people: &people::People,
     ) -> Vec<String> {
         let mut assumed = Vec::new();
-        for (sheet, rows) in [(registrations, people.registrations), (orders, sold.orders.len() as u64)]
+        for (sheet, rows) in
+            [(registrations, people.registrations), (orders, sold.orders.len() as u64)]
         {
             let what = if std::ptr::eq(sheet, orders) { "order" } else { "registration" };
             let count = report::counted(rows, what);
@@ -222,7 +222,9 @@ impl Args {
         ));
         assumed.push(match people.webinars {
             1 => "whatever was sold counts for who registered".to_owned(),
-            count => format!("whatever was sold counts for who registered in any of the {count} webinars"),
+            count => format!(
+                "whatever was sold counts for who registered in any of the {count} webinars"
+            ),
         });
         assumed.push(
             "not known here: clicks, suspensions, own advertising, affiliates who buy through their own link"

@@ -75,7 +75,9 @@ pub(crate) enum Command {
     ///
     /// Fields: affiliate, name, first_name, last_name, email, coupon. Addresses are kept as keyed hashes, to tell who buys
     /// through their own link.
-    #[command(after_help = "Example:\n  tagalong import partners partners.csv --programme copecart")]
+    #[command(
+        after_help = "Example:\n  tagalong import partners partners.csv --programme copecart"
+    )]
     Partners {
         /// The programme that issued the IDs
         #[arg(long)]

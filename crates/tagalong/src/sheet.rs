@@ -21,7 +21,9 @@ mod sale;
 mod tests;
 mod time;
 
-pub(crate) use columns::{Columns, Field, Layout, Mapping, PARTNERS, REGISTRATIONS, SALES, mapping};
+pub(crate) use columns::{
+    Columns, Field, Layout, Mapping, PARTNERS, REGISTRATIONS, SALES, mapping,
+};
 use encoding::Decoded;
 pub(crate) use money::{Decimal, currency};
 pub(crate) use registration::Registration;
@@ -124,8 +126,7 @@ impl Sheet {
         let opened = || -> anyhow::Result<Self> {
             let mut file = seekable(path)?;
             let encoding = encoding::detect(&mut file)?;
-            let Header { delimiter, line, names } =
-                find_header(&file, encoding, layout, mappings)?;
+            let Header { delimiter, line, names } = find_header(&file, encoding, layout, mappings)?;
             let columns = Columns::find(layout, &names, mappings).map_err(anyhow::Error::msg)?;
             let mut sheet = Self {
                 file,
@@ -221,10 +222,7 @@ impl Sheet {
             self.name
         );
         ensure!(
-            reading.dates.is_some()
-                || !shown.either_date
-                || shown.day_first
-                || shown.month_first,
+            reading.dates.is_some() || !shown.either_date || shown.day_first || shown.month_first,
             "{} has dates such as 03/04/2026, and none that shows whether the day or the month comes first: see --dates",
             self.name
         );
@@ -382,14 +380,18 @@ impl<'a> Row<'a> {
         let sheet = self.sheet;
         let named = self.text(Field::Currency).or(sheet.currency.as_deref());
         let problem = |problem| Problem { field: Field::Amount, problem };
-        let currency_of = |beside: Option<&str>| match self.text(Field::Currency).or(beside).or(named) {
-            None => Ok((String::new(), 2)),
-            Some(text) => currency(text)
-                .ok_or(Problem { field: Field::Currency, problem: "is no ISO 4217 code" }),
-        };
+        let currency_of =
+            |beside: Option<&str>| match self.text(Field::Currency).or(beside).or(named) {
+                None => Ok((String::new(), 2)),
+                Some(text) => currency(text)
+                    .ok_or(Problem { field: Field::Currency, problem: "is no ISO 4217 code" }),
+            };
         if let Some(text) = self.text(Field::AmountMinor) {
             let (code, _) = currency_of(None)?;
-            let units = text.parse().ok().filter(|units: &i64| units.unsigned_abs() <= 1_000_000_000_000_000);
+            let units = text
+                .parse()
+                .ok()
+                .filter(|units: &i64| units.unsigned_abs() <= 1_000_000_000_000_000);
             let units = units.ok_or(Problem {
                 field: Field::AmountMinor,
                 problem: "is not an amount in minor units",
@@ -400,7 +402,10 @@ impl<'a> Row<'a> {
         let written = money::Written::read(text).ok_or(problem("is not an amount"))?;
         let (code, exponent) = currency_of(written.currency)?;
         // Where the file has both styles, each amount has to show its own.
-        let decimal = sheet.decimal.or_else(|| written.shows()).or((!written.has_marks()).then_some(Decimal::Point));
+        let decimal = sheet
+            .decimal
+            .or_else(|| written.shows())
+            .or((!written.has_marks()).then_some(Decimal::Point));
         let decimal = decimal.ok_or(problem("could mean two amounts: see --decimal"))?;
         let units = written.minor_units(decimal, exponent);
         Ok(Some((units.ok_or(problem("is not an amount of its currency"))?, code)))

@@ -87,9 +87,9 @@ impl<'a> Judge<'a> {
         let from_parent = parent.map(|(order, item, judged)| inherited(order, item, judged));
         let parent = parent.map(|(_, _, judged)| judged);
         let first_main = order.items.values().position(|item| item.kind == Kind::Main);
-        let main = first_main.and_then(|n| order.items.values().nth(n)).map(|item| {
-            self.item(order, item, parent, from_parent.clone())
-        });
+        let main = first_main
+            .and_then(|n| order.items.values().nth(n))
+            .map(|item| self.item(order, item, parent, from_parent.clone()));
         let from_main = match (first_main, &main) {
             (Some(n), Some(judged)) => Some(inherited(at, n, judged)),
             _ => None,
@@ -158,8 +158,13 @@ impl<'a> Judge<'a> {
         if !order.registration.is_empty() {
             add(CarriedBy::Registration, self.people.by_id.get(&order.registration));
         }
-        let known: Vec<usize> =
-            order.emails.iter().filter_map(|e| self.people.by_email.get(e)).flatten().copied().collect();
+        let known: Vec<usize> = order
+            .emails
+            .iter()
+            .filter_map(|e| self.people.by_email.get(e))
+            .flatten()
+            .copied()
+            .collect();
         if !order.emails.is_empty() {
             add(CarriedBy::Email, Some(&known));
         }

@@ -120,9 +120,12 @@ mod tests {
 
     #[test]
     fn a_share_is_rounded_to_the_nearest_unit() {
-        for (units, basis_points, expected) in
-            [(49_700, 4_000, "198.80"), (101, 5_000, "0.51"), (1, 4_999, "0.00"), (3, 3_333, "0.01")]
-        {
+        for (units, basis_points, expected) in [
+            (49_700, 4_000, "198.80"),
+            (101, 5_000, "0.51"),
+            (1, 4_999, "0.00"),
+            (3, 3_333, "0.01"),
+        ] {
             let share = amounts(&[(units, "EUR")]).share(basis_points);
             assert_eq!(share.plain()[0].0, expected);
         }

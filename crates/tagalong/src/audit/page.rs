@@ -189,7 +189,11 @@ fn all_sales(report: &Report) -> Markup {
         ("unreported", &credits.unreported, "the file does not say whom the platform credited"),
         ("platform-only", &credits.platform_only, "only the platform names an affiliate"),
         ("none", &credits.none, "nobody brought the buyer"),
-        ("not matched", &report.unmatched, "of these: the buyer registered with another address, or not at all"),
+        (
+            "not matched",
+            &report.unmatched,
+            "of these: the buyer registered with another address, or not at all",
+        ),
     ];
     html! {
         table { tbody {

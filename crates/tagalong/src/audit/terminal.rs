@@ -19,7 +19,9 @@ pub(super) fn text(report: &Report, zone: &TimeZone) -> String {
     let missing: Vec<&Sale> = report.sales.iter().filter(|sale| sale.is_missing()).collect();
     if !missing.is_empty() {
         let more = match missing.len() {
-            count if count > SHOWN => format!(" (the largest {SHOWN} of {count}; all with --csv FILE)"),
+            count if count > SHOWN => {
+                format!(" (the largest {SHOWN} of {count}; all with --csv FILE)")
+            }
             _ => String::new(),
         };
         text.push_str(&format!("What to ask the platform for{more}\n"));
@@ -100,7 +102,11 @@ fn affiliates(report: &Report) -> String {
     }
     right(&mut table, 1..header.len());
     let more = report.affiliates.len().saturating_sub(SHOWN);
-    let more = if more > 0 { format!("… and {more} more; all with --html FILE\n") } else { String::new() };
+    let more = if more > 0 {
+        format!("… and {more} more; all with --html FILE\n")
+    } else {
+        String::new()
+    };
     format!("{}{more}\n", trimmed(&table))
 }
 

@@ -20,8 +20,11 @@ fn audited(directory: &Path, registrations: &str, orders: &str, more: &[&str]) -
         path
     });
     let named = paths.iter().map(|path| path.to_str().unwrap());
-    let arguments =
-        ["audit"].into_iter().chain(named).chain(["--time-zone", "UTC"]).chain(more.iter().copied());
+    let arguments = ["audit"]
+        .into_iter()
+        .chain(named)
+        .chain(["--time-zone", "UTC"])
+        .chain(more.iter().copied());
     let args = Cli::parse_from(arguments).args;
     let open = |path, layout, mappings| Sheet::open(path, layout, mappings, &args.reading).unwrap();
     let registrations = open(&args.registrations, &REGISTRATIONS, &args.map_registrations);
@@ -67,8 +70,7 @@ A8;bald;kurs;eve@example.com;;1.497,00;EUR;bezahlt
 
 #[test]
 fn a_campaign_is_audited() {
-    let report =
-        audit(REGISTRATIONS_OF_A_CAMPAIGN, ORDERS_OF_A_CAMPAIGN, &["--commission", "40"]);
+    let report = audit(REGISTRATIONS_OF_A_CAMPAIGN, ORDERS_OF_A_CAMPAIGN, &["--commission", "40"]);
     let expected = [
         ("A1/kurs", "max", Credit::Agreed),
         ("A2/kurs", "anna", Credit::Owed),
@@ -77,7 +79,8 @@ fn a_campaign_is_audited() {
         ("A5/kurs", "", Credit::PlatformOnly),
         ("A6/kurs", "max", Credit::Owed),
     ];
-    let expected = expected.map(|(order, whose, credit)| (order.to_owned(), (whose.to_owned(), credit)));
+    let expected =
+        expected.map(|(order, whose, credit)| (order.to_owned(), (whose.to_owned(), credit)));
     assert_eq!(outcomes(&report), BTreeMap::from(expected));
     // What was paid back is owed to nobody.
     assert_eq!((report.missing.sales, report.reversed), (2, 1));
@@ -91,7 +94,10 @@ fn a_campaign_is_audited() {
 
     let text = terminal::text(&report, &TimeZone::UTC);
     let (first, rest) = text.split_once('\n').unwrap();
-    assert_eq!(first.replace(['\u{202f}', '\u{a0}'], " "), "Owed to affiliates: 1 994.50 EUR in 2 sales");
+    assert_eq!(
+        first.replace(['\u{202f}', '\u{a0}'], " "),
+        "Owed to affiliates: 1 994.50 EUR in 2 sales"
+    );
     for part in [
         "the platform credited nobody, because its checkout was opened without the affiliate",
         "the platform credited eva",
@@ -188,10 +194,24 @@ fn the_page_runs_nothing_and_asks_for_nothing() {
     let report = audit(registrations, &orders, &[]);
     let page = page::page(&report, &TimeZone::UTC);
     assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"), "{page}");
-    for forbidden in ["<script", "javascript:", "http:", "https:", "src=", "href=", "url(", "@import", "style=", "@example"] {
+    for forbidden in [
+        "<script",
+        "javascript:",
+        "http:",
+        "https:",
+        "src=",
+        "href=",
+        "url(",
+        "@import",
+        "style=",
+        "@example",
+    ] {
         assert!(!page.contains(forbidden), "{forbidden} in\n{page}");
     }
-    assert!(page.contains("default-src &#39;none&#39;") || page.contains("default-src 'none'"), "{page}");
+    assert!(
+        page.contains("default-src &#39;none&#39;") || page.contains("default-src 'none'"),
+        "{page}"
+    );
     // The policy allows the one style there is.
     let style = page.split_once("<style>").unwrap().1.split_once("</style>").unwrap().0;
     let hash = base64::Engine::encode(
@@ -233,7 +253,10 @@ mod independently {
 
     impl Dice {
         fn below(&mut self, n: u64) -> u64 {
-            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            self.0 = self
+                .0
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             (self.0 >> 33) % n
         }
     }
@@ -279,7 +302,8 @@ mod independently {
                         [usize::try_from(dice.below(6)).unwrap()],
                     cents,
                     refunded: [0, 0, 0, 100, cents][usize::try_from(dice.below(5)).unwrap()],
-                    upsell: (dice.below(4) == 0).then(|| ["max", ""][usize::try_from(dice.below(2)).unwrap()]),
+                    upsell: (dice.below(4) == 0)
+                        .then(|| ["max", ""][usize::try_from(dice.below(2)).unwrap()]),
                 }
             })
             .collect();
@@ -303,7 +327,8 @@ mod independently {
             .unwrap();
         }
         let mut orders =
-            "order;item;date;email;affiliate;amount;currency;transaction type;is_upsell\n".to_owned();
+            "order;item;date;email;affiliate;amount;currency;transaction type;is_upsell\n"
+                .to_owned();
         let money = |cents: i64| format!("{},{:02}", cents / 100, cents % 100);
         for (n, row) in sold.iter().enumerate() {
             let begin = format!("O{n};main;{};person{}@example.com", row.at, row.person);
@@ -390,7 +415,9 @@ mod independently {
         let max = report.affiliates.iter().find(|of| of.affiliate == "max").unwrap();
         assert_eq!(max.credits.missing().amounts.plain()[0].0, amount(owed_to_max));
         // Something of everything, or this would prove little.
-        for credit in [Credit::Agreed, Credit::Owed, Credit::Mismatch, Credit::PlatformOnly, Credit::None] {
+        for credit in
+            [Credit::Agreed, Credit::Owed, Credit::Mismatch, Credit::PlatformOnly, Credit::None]
+        {
             assert!(expected.values().any(|(_, found)| *found == credit), "no {credit:?}");
         }
     }

@@ -1,7 +1,7 @@
 //! Who is payable.
 
-use tagalong_attribution::id::AffiliateId;
 use tagalong_attendee_registry::email::Email;
+use tagalong_attribution::id::AffiliateId;
 use tagalong_proto::v1;
 use tonic::{Code, Status};
 
@@ -29,7 +29,8 @@ impl Rows for Partners {
 
     fn read(&self, row: Row<'_>) -> Result<Read<Self::Call>, Problem> {
         let id = AffiliateId::read(row.text(Field::Affiliate).unwrap_or_default());
-        let id = id.map_err(|_| Problem { field: Field::Affiliate, problem: "is not an affiliate ID" })?;
+        let id =
+            id.map_err(|_| Problem { field: Field::Affiliate, problem: "is not an affiliate ID" })?;
         let email = row.text(Field::Email);
         if email.is_some_and(|email| Email::parse(email).is_err()) {
             return Err(Problem { field: Field::Email, problem: "is not an e-mail address" });
@@ -76,11 +77,8 @@ impl Rows for Partners {
         if completed == known && emails_known {
             return Ok(Sent::Known);
         }
-        let request = v1::UpdateAffiliateRequest {
-            affiliate: Some(completed),
-            emails,
-            ..Default::default()
-        };
+        let request =
+            v1::UpdateAffiliateRequest { affiliate: Some(completed), emails, ..Default::default() };
         clients.catalogue.update_affiliate(request).await?;
         Ok(Sent::New)
     }

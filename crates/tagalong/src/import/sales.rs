@@ -33,7 +33,9 @@ impl Rows for Sales {
         let reversal = match sale.money {
             Money::Test => return Ok(Read::LeftOut("tests")),
             Money::Unpaid => {
-                return Ok(Read::LeftOut("nothing was paid: pending, failed, cancelled or in trial"));
+                return Ok(Read::LeftOut(
+                    "nothing was paid: pending, failed, cancelled or in trial",
+                ));
             }
             Money::Paid => None,
             Money::Refund | Money::PaidBack => Some(v1::ReversalKind::Refund),

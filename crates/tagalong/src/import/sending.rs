@@ -9,8 +9,8 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use tonic::{Code, Status};
 use tokio::{sync::mpsc, task::JoinSet};
+use tonic::{Code, Status};
 
 use super::{Common, rejected::Rejected};
 use crate::{
@@ -137,7 +137,8 @@ pub(super) async fn import<R: Rows>(
 
     let (outcomes, mut outcome) = mpsc::channel(LANES);
     let mut tasks = JoinSet::new();
-    let lanes = if common.dry_run { Vec::new() } else { lanes::<R>(common, &outcomes, &mut tasks)? };
+    let lanes =
+        if common.dry_run { Vec::new() } else { lanes::<R>(common, &outcomes, &mut tasks)? };
     let keep = common.rejected.is_some();
     tasks.spawn_blocking(move || read(&rows, &sheet, keep, &lanes, &outcomes));
 
@@ -173,7 +174,8 @@ pub(super) async fn import<R: Rows>(
                 rejected.add(&origin.texts, origin.line, &why)?;
             }
             Some(Outcome::Lost(status)) => {
-                let lost = explain(&status).context("stopped: import the file again, and the rest is added");
+                let lost = explain(&status)
+                    .context("stopped: import the file again, and the rest is added");
                 stopped = Some(Err(lost));
                 break;
             }
@@ -210,10 +212,8 @@ fn read<R: Rows>(
     let each = || -> anyhow::Result<()> {
         let mut all = sheet.rows()?;
         while let Some(row) = all.next()? {
-            let origin = || Origin {
-                line: row.line,
-                texts: if keep { row.texts() } else { Vec::new() },
-            };
+            let origin =
+                || Origin { line: row.line, texts: if keep { row.texts() } else { Vec::new() } };
             let outcome = match rows.read(row) {
                 Ok(Read::Call { call, about }) => match lanes.get(lane(&about)) {
                     Some(lane) => {

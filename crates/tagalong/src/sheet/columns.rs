@@ -367,11 +367,25 @@ pub(crate) const SALES: Layout = Layout {
         ),
         (
             Field::AmountMinor,
-            &["amountminor", "minorunits", "amountcents", "amountincents", "totalcents", "betragincent"],
+            &[
+                "amountminor",
+                "minorunits",
+                "amountcents",
+                "amountincents",
+                "totalcents",
+                "betragincent",
+            ],
         ),
         (
             Field::Currency,
-            &["currency", "currencycode", "transactioncurrency", "währung", "waehrung", "währungscode"],
+            &[
+                "currency",
+                "currencycode",
+                "transactioncurrency",
+                "währung",
+                "waehrung",
+                "währungscode",
+            ],
         ),
         (
             Field::Transaction,
@@ -434,7 +448,10 @@ pub(crate) const SALES: Layout = Layout {
             ],
         ),
         (Field::Registration, &["registration", "registrationid", "registrantid", "anmeldeid"]),
-        (Field::Test, &["test", "istest", "testpayment", "testmode", "testzahlung", "apimode", "mode"]),
+        (
+            Field::Test,
+            &["test", "istest", "testpayment", "testmode", "testzahlung", "apimode", "mode"],
+        ),
     ],
 };
 
@@ -497,8 +514,9 @@ pub(crate) struct Mapping {
 
 /// Reads `FIELD=COLUMN`.
 pub(crate) fn mapping(text: &str) -> Result<Mapping, String> {
-    let (field, column) =
-        text.split_once('=').ok_or_else(|| "expected FIELD=COLUMN, such as email=Mail".to_owned())?;
+    let (field, column) = text
+        .split_once('=')
+        .ok_or_else(|| "expected FIELD=COLUMN, such as email=Mail".to_owned())?;
     Ok(Mapping { field: field.trim().to_owned(), column: column.trim().to_owned() })
 }
 
@@ -540,7 +558,11 @@ impl Columns {
                 continue;
             }
             let at = mapping.position(header).ok_or_else(|| {
-                format!("there is no column {}; there are {}", mapping.column, super::listed(header))
+                format!(
+                    "there is no column {}; there are {}",
+                    mapping.column,
+                    super::listed(header)
+                )
             })?;
             columns.push((field, at));
         }

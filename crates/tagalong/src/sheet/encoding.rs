@@ -77,8 +77,7 @@ impl<R: Read> Decoded<R> {
         let room = self.decoder.max_utf8_buffer_length(self.raw.len());
         let room = room.ok_or_else(|| io::Error::other("a chunk of text is too large"))?;
         self.text.resize(room, 0);
-        let (_, _, written, _) =
-            self.decoder.decode_to_utf8(&self.raw, &mut self.text, self.ended);
+        let (_, _, written, _) = self.decoder.decode_to_utf8(&self.raw, &mut self.text, self.ended);
         self.text.truncate(written);
         self.given = 0;
         if let Some(last) = self.text.last() {

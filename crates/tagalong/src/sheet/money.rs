@@ -73,11 +73,11 @@ impl<'a> Written<'a> {
 
     /// The amount in minor units, negative where it is written so.
     pub(super) fn minor_units(&self, decimal: Decimal, exponent: u32) -> Option<i64> {
-        let (whole, part) =
-            self.body.split_once(sign(decimal)).unwrap_or((self.body.as_str(), ""));
+        let (whole, part) = self.body.split_once(sign(decimal)).unwrap_or((self.body.as_str(), ""));
         let groups: Vec<&str> = whole.split(['.', ',']).collect();
         if groups.len() > 1
-            && (groups[1..].iter().any(|group| group.len() != 3) || !(1..=3).contains(&groups[0].len()))
+            && (groups[1..].iter().any(|group| group.len() != 3)
+                || !(1..=3).contains(&groups[0].len()))
         {
             return None;
         }

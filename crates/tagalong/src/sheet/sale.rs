@@ -146,7 +146,10 @@ fn money(row: Row<'_>) -> Result<Money, Problem> {
 
 /// Whether a text stands for nobody.
 fn is_nobody(text: &str) -> bool {
-    matches!(plain(text).as_str(), "" | "none" | "null" | "nil" | "na" | "nobody" | "keiner" | "niemand")
+    matches!(
+        plain(text).as_str(),
+        "" | "none" | "null" | "nil" | "na" | "nobody" | "keiner" | "niemand"
+    )
 }
 
 fn is_true(text: &str) -> bool {
@@ -177,8 +180,15 @@ fn word(text: &str) -> Option<Money> {
         "refund" | "refunded" | "rfnd" | "successedrefunded" | "rückerstattung" | "erstattung"
         | "erstattet" | "rückerstattet" | "zurückerstattet" | "gutschrift" | "reversed"
         | "reversal" => Money::Refund,
-        "chargeback" | "chargedback" | "cgbk" | "chargebacksucceeded" | "rücklastschrift"
-        | "rückbuchung" | "disputed" | "dispute" | "disputelost" => Money::Chargeback,
+        "chargeback"
+        | "chargedback"
+        | "cgbk"
+        | "chargebacksucceeded"
+        | "rücklastschrift"
+        | "rückbuchung"
+        | "disputed"
+        | "dispute"
+        | "disputelost" => Money::Chargeback,
         "wonback" | "chargebackfailed" | "chargebackreversed" | "disputewon" => Money::WonBack,
         "pending" | "open" | "failed" | "missed" | "unpaid" | "cancelled" | "canceled"
         | "abandoned" | "trial" | "expired" | "declined" | "draft" | "void" | "voided"
@@ -223,11 +233,46 @@ mod tests {
     #[test]
     fn words_of_platforms() {
         for (words, expected) in [
-            (&["paid", "Sale", "BILL", "on_payment", "payment.made", "order.success", "Bezahlt", "completed"][..], Some(Money::Paid)),
-            (&["RFND", "refund", "on_refund", "payment.refunded", "charge.refunded", "Rückerstattung"], Some(Money::Refund)),
-            (&["CGBK", "on_chargeback", "payment.charged_back", "Rücklastschrift"], Some(Money::Chargeback)),
+            (
+                &[
+                    "paid",
+                    "Sale",
+                    "BILL",
+                    "on_payment",
+                    "payment.made",
+                    "order.success",
+                    "Bezahlt",
+                    "completed",
+                ][..],
+                Some(Money::Paid),
+            ),
+            (
+                &[
+                    "RFND",
+                    "refund",
+                    "on_refund",
+                    "payment.refunded",
+                    "charge.refunded",
+                    "Rückerstattung",
+                ],
+                Some(Money::Refund),
+            ),
+            (
+                &["CGBK", "on_chargeback", "payment.charged_back", "Rücklastschrift"],
+                Some(Money::Chargeback),
+            ),
             (&["won back", "chargeback_failed"], Some(Money::WonBack)),
-            (&["pending", "payment.failed", "Ausstehend", "canceled", "trial", "on_payment_missed"], Some(Money::Unpaid)),
+            (
+                &[
+                    "pending",
+                    "payment.failed",
+                    "Ausstehend",
+                    "canceled",
+                    "trial",
+                    "on_payment_missed",
+                ],
+                Some(Money::Unpaid),
+            ),
             (&["TEST_SALE", "test_paid", "Test"], Some(Money::Test)),
             (&["", "jane@example.com", "whatever"], None),
         ] {

@@ -97,10 +97,9 @@ fn what_would_be_assumed_can_be_refused() {
         assert_eq!(refused.is_some(), expected.is_some(), "{text}");
         assert!(refused.is_none_or(|error| error.to_string().contains(expected.unwrap())));
     }
-    for (text, option) in [
-        ("order,date\n1,03/04/2026\n", "--dates"),
-        ("order,amount\n1,\"1,234\"\n", "--decimal"),
-    ] {
+    for (text, option) in
+        [("order,date\n1,03/04/2026\n", "--dates"), ("order,amount\n1,\"1,234\"\n", "--decimal")]
+    {
         let sheet = open(text.as_bytes(), &SALES).unwrap();
         let refused = sheet.assume_nothing(&reading()).unwrap_err().to_string();
         assert!(refused.contains(option), "{refused}");
@@ -150,7 +149,8 @@ fn a_row_that_cannot_be_used_names_its_field() {
             Err(problem) => format!("{line} {}", problem.field),
         })
         .collect();
-    let expected = "2 order, 3 sold_at, 4 amount, 5 currency, 6 amount, 7 status, 8 PaidBack, 9 Unpaid";
+    let expected =
+        "2 order, 3 sold_at, 4 amount, 5 currency, 6 amount, 7 status, 8 PaidBack, 9 Unpaid";
     assert_eq!(problems.join(", "), expected);
 }
 

@@ -66,7 +66,7 @@ impl Written {
                 && let Some((found, after)) = read_day(rest)
             {
                 (day, rest) = (Some(found), after);
-            } else if matches!(&rest[0], Token::Mark(',' | '.') )
+            } else if matches!(&rest[0], Token::Mark(',' | '.'))
                 || matches!(&rest[0], Token::Word(word) if is_filler(word))
             {
                 rest = &rest[1..];
@@ -193,7 +193,8 @@ fn tokens(text: &str) -> Option<Vec<Token>> {
 
 /// `14:30`, `2:30:05.123 PM`.
 fn read_time(tokens: &[Token]) -> Option<(Time, &[Token])> {
-    let [Token::Number(hour, 1 | 2), Token::Mark(':'), Token::Number(minute, 2), rest @ ..] = tokens
+    let [Token::Number(hour, 1 | 2), Token::Mark(':'), Token::Number(minute, 2), rest @ ..] =
+        tokens
     else {
         return None;
     };
@@ -308,7 +309,14 @@ fn read_day(tokens: &[Token]) -> Option<(Day, &[Token])> {
             let part = |value: i64| i8::try_from(value).ok();
             Some((Day::Either(part(*a)?, part(*b)?, full(*year)?), rest))
         }
-        [Number(day, 1 | 2), Mark('.' | '-'), Word(name), Mark('-'), Number(year, 4), rest @ ..]
+        [
+            Number(day, 1 | 2),
+            Mark('.' | '-'),
+            Word(name),
+            Mark('-'),
+            Number(year, 4),
+            rest @ ..,
+        ]
         | [Number(day, 1 | 2), Mark('.'), Word(name), Number(year, 4), rest @ ..]
         | [Number(day, 1 | 2), Word(name), Number(year, 4), rest @ ..]
         | [Word(name), Number(day, 1 | 2), Mark(','), Number(year, 4), rest @ ..]
@@ -359,8 +367,20 @@ fn month(name: &str) -> Option<i16> {
 
 fn is_filler(word: &str) -> bool {
     const DAYS: [&str; 14] = [
-        "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "montag",
-        "dienstag", "mittwoch", "donnerstag", "freitag", "samstag", "sonntag",
+        "monday",
+        "tuesday",
+        "wednesday",
+        "thursday",
+        "friday",
+        "saturday",
+        "sunday",
+        "montag",
+        "dienstag",
+        "mittwoch",
+        "donnerstag",
+        "freitag",
+        "samstag",
+        "sonntag",
     ];
     matches!(word, "t" | "at" | "um" | "uhr" | "am")
         || word.len() >= 2 && DAYS.iter().any(|day| day.starts_with(word))
@@ -416,8 +436,18 @@ mod tests {
     #[test]
     fn what_is_no_moment() {
         for text in [
-            "", "soon", "14:30", "22.13.2026", "31.02.2026", "2026-11", "22.11", "2026-11-22 25:00",
-            "2026-11-22 13:00 PM", "2026-11-22 14:30 XYZ", "12", "2026-11-22 2026-11-23",
+            "",
+            "soon",
+            "14:30",
+            "22.13.2026",
+            "31.02.2026",
+            "2026-11",
+            "22.11",
+            "2026-11-22 25:00",
+            "2026-11-22 13:00 PM",
+            "2026-11-22 14:30 XYZ",
+            "12",
+            "2026-11-22 2026-11-23",
             "22.11.2026 14:30 15:30",
         ] {
             assert_eq!(read(text), None, "{text}");
