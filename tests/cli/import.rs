@@ -216,10 +216,9 @@ async fn many_rows_arrive_all_and_once() {
     campaign::load(&system).await;
     let cli = Cli::of(&mut system);
     let files = Files::new();
+    let row = |n| format!("p{n}@people.example,2025-11-01T10:00:00Z,max\n");
     let mut text = "email,registered_at,affiliate\n".to_owned();
-    for n in 0..3_000 {
-        text += &format!("p{n}@people.example,2025-11-01T10:00:00Z,max\n");
-    }
+    text.extend((0..3_000).map(row));
     // Each of them in another spelling, too.
     text +=
         &text.replace("email,registered_at,affiliate\n", "").to_uppercase().replace("MAX", "max");

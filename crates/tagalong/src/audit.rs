@@ -175,7 +175,7 @@ impl Args {
             )?;
         }
         let sold = orders::read(orders, &self.products)?;
-        let people = people::read(registrations, &sold.orders, self.registered_at)?;
+        let people = people::read(registrations, &sold.all, self.registered_at)?;
         let policy = Policy {
             model: match self.model {
                 Model::Last => TouchModel::Last,
@@ -184,7 +184,7 @@ impl Args {
             window: SignedDuration::from_hours(24 * i64::from(self.window_days)),
             ..Policy::default()
         };
-        let judged = Judge::new(policy, &sold.orders, &people)?.all();
+        let judged = Judge::new(policy, &sold.all, &people)?.all();
         let mut report = report::report(&sold, &people, judged, self.commission);
         report.assumed = self.assumed(registrations, orders, &sold, &people);
         Ok(report)
@@ -199,7 +199,7 @@ impl Args {
     ) -> Vec<String> {
         let mut assumed = Vec::new();
         for (sheet, rows) in
-            [(registrations, people.registrations), (orders, sold.orders.len() as u64)]
+            [(registrations, people.registrations), (orders, sold.all.len() as u64)]
         {
             let what = if std::ptr::eq(sheet, orders) { "order" } else { "registration" };
             let count = report::counted(rows, what);
@@ -207,7 +207,7 @@ impl Args {
             let of = sheet.assumed(&self.reading);
             assumed.extend(of.into_iter().map(|text| format!("{}: {text}", sheet.name)));
         }
-        let dates = sold.orders.iter().map(|order| order.sold_at);
+        let dates = sold.all.iter().map(|order| order.sold_at);
         if let (Some(first), Some(last)) = (dates.clone().min(), dates.max()) {
             let day = |at: Timestamp| at.to_zoned(orders.zone.clone()).date();
             assumed.push(format!("sales from {} to {}", day(first), day(last)));

@@ -30,18 +30,16 @@ use sending::Rows;
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
     /// Who registered for a webinar, as its tool exports it
-    ///
-    /// Fields: email, affiliate, registered_at, time, id, session, webinar, click.
     #[command(
-        after_help = "Example:\n  tagalong import registrations zoom.csv --webinar launch --source zoom --time-zone Europe/Berlin --dry-run"
+        after_help = "Fields: email, affiliate, registered_at, time, id, session, webinar, click.\n\nExample:\n  tagalong import registrations zoom.csv --webinar launch --source zoom --time-zone Europe/Berlin --dry-run"
     )]
     Registrations {
         /// The webinar
         #[arg(long)]
         webinar: String,
-        /// The connection that also reports them, so that nobody counts twice
-        #[arg(long, default_value = "import")]
-        source: String,
+        /// The connection that also reports them, so that nobody counts twice [default: import-WEBINAR]
+        #[arg(long)]
+        source: Option<String>,
         /// The programme that issued the affiliates' IDs, where the webinar's products belong to several
         #[arg(long)]
         programme: Option<String>,
@@ -53,18 +51,18 @@ pub(crate) enum Command {
     },
     /// What was sold, as the checkout exports it: history, and notifications that were lost
     ///
-    /// Fields: order, item, product, sold_at, time, email, affiliate, amount, amount_minor, currency, transaction, type,
-    /// status, parent, upsell, bump, coupon, reference, test. Payments that did not arrive and tests are left out.
+    /// Payments that did not arrive and tests are left out.
     #[command(
-        after_help = "Example:\n  tagalong import sales orders.csv --programme copecart --source copecart --time-zone Europe/Berlin"
+        after_help = "Fields: order, item, product, sold_at, time, email, affiliate, amount, amount_minor, currency, transaction, type, \
+status, parent, upsell, bump, coupon, reference, test.\n\nExample:\n  tagalong import sales orders.csv --programme copecart --source copecart --time-zone Europe/Berlin"
     )]
     Sales {
         /// The programme that the platform's account belongs to
         #[arg(long)]
         programme: String,
-        /// The connection that also reports them, so that nothing counts twice
-        #[arg(long, default_value = "import")]
-        source: String,
+        /// The connection that also reports them, so that nothing counts twice [default: import-PROGRAMME]
+        #[arg(long)]
+        source: Option<String>,
         /// Our product, where the file is about one only
         #[arg(long)]
         product: Option<String>,
@@ -73,10 +71,10 @@ pub(crate) enum Command {
     },
     /// A platform's list of its partners: they become payable
     ///
-    /// Fields: affiliate, name, first_name, last_name, email, coupon. Addresses are kept as keyed hashes, to tell who buys
+    /// Addresses are kept as keyed hashes, to tell who buys
     /// through their own link.
     #[command(
-        after_help = "Example:\n  tagalong import partners partners.csv --programme copecart"
+        after_help = "Fields: affiliate, name, first_name, last_name, email, coupon.\n\nExample:\n  tagalong import partners partners.csv --programme copecart"
     )]
     Partners {
         /// The programme that issued the IDs
@@ -123,6 +121,7 @@ impl Command {
                 }
                 let sheet = common.open(&REGISTRATIONS)?;
                 sheet.need(&[Field::Email, Field::Id])?;
+                let source = source.unwrap_or_else(|| format!("import-{webinar}"));
                 let rows = Registrations { webinar, source, programme, keep_emails };
                 common.import(rows, sheet).await
             }
@@ -140,6 +139,7 @@ impl Command {
                         "without a product nothing can be decided; where all are of one, say it with --product",
                     )?;
                 }
+                let source = source.unwrap_or_else(|| format!("import-{programme}"));
                 common.import(Sales { programme, source, product }, sheet).await
             }
             Self::Partners { programme, common } => {

@@ -67,6 +67,7 @@ pub(crate) struct Problem {
 }
 
 /// What the rows of a file show.
+#[expect(clippy::struct_excessive_bools, reason = "each is a thing that was seen or not")]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Shown {
     /// Rows that are not empty.
@@ -194,18 +195,16 @@ impl Sheet {
             (None, true, true) => {
                 bail!("dates have the day first in one row and the month in another: see --dates")
             }
-            (None, false, true) => DateOrder::MonthFirst,
             (None, true, false) => DateOrder::DayFirst,
             (None, false, false) if german => DateOrder::DayFirst,
-            (None, false, false) => DateOrder::MonthFirst,
+            (None, false, _) => DateOrder::MonthFirst,
         };
         self.decimal = match (reading.decimal, shown.comma, shown.point) {
             (Some(told), ..) => Some(told),
             (None, true, true) => None,
             (None, true, false) => Some(Decimal::Comma),
-            (None, false, true) => Some(Decimal::Point),
             (None, false, false) if german => Some(Decimal::Comma),
-            (None, false, false) => Some(Decimal::Point),
+            (None, false, _) => Some(Decimal::Point),
         };
         Ok(())
     }

@@ -52,17 +52,19 @@ fn decimal(units: i128, code: &str, between: &str) -> String {
     let unit = 10_u128.pow(exponent);
     let (whole, part) = (units.unsigned_abs() / unit, units.unsigned_abs() % unit);
     let digits = whole.to_string();
-    let mut text = if units < 0 { "-".to_owned() } else { String::new() };
+    let mut grouped = String::new();
     for (n, digit) in digits.chars().enumerate() {
         if n > 0 && (digits.len() - n).is_multiple_of(3) {
-            text.push_str(between);
+            grouped.push_str(between);
         }
-        text.push(digit);
+        grouped.push(digit);
     }
-    if exponent > 0 {
-        text.push_str(&format!(".{part:0width$}", width = exponent as usize));
+    let sign = if units < 0 { "-" } else { "" };
+    if exponent == 0 {
+        format!("{sign}{grouped}")
+    } else {
+        format!("{sign}{grouped}.{part:0width$}", width = exponent as usize)
     }
-    text
 }
 
 /// For people: `5 964.00 EUR + 10.00 USD`. A space, because a comma means something else to half of them.

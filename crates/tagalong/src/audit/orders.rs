@@ -39,7 +39,7 @@ pub(super) struct Item {
 /// What the orders' file holds.
 #[derive(Default)]
 pub(super) struct Orders {
-    pub(super) orders: Vec<Order>,
+    pub(super) all: Vec<Order>,
     /// Rows of payments that did not arrive.
     pub(super) unpaid: u64,
     /// Rows of tests.
@@ -97,17 +97,17 @@ pub(super) fn read(sheet: &Sheet, products: &[String]) -> anyhow::Result<Orders>
             continue;
         };
         let at = *index.entry(sale.order.clone()).or_insert_with(|| {
-            read.orders.push(Order::new(&sale, sold_at));
-            read.orders.len() - 1
+            read.all.push(Order::new(&sale, sold_at));
+            read.all.len() - 1
         });
         let new = seen.insert((at, sale.item.clone(), sale.transaction.clone(), false));
         read.repeated += u64::from(!new);
-        read.orders[at].add(&sale, sold_at, row.line, if new { sign } else { 0 });
+        read.all[at].add(&sale, sold_at, row.line, if new { sign } else { 0 });
     }
     // They may stand above what they reverse.
     for (sale, sign) in reversals {
         let at = index.get(&sale.order).copied();
-        let item = at.and_then(|at| Some((at, read.orders[at].items.get_mut(&sale.item)?)));
+        let item = at.and_then(|at| Some((at, read.all[at].items.get_mut(&sale.item)?)));
         let Some((at, item)) = item else {
             read.reversals_alone += 1;
             continue;
@@ -118,7 +118,7 @@ pub(super) fn read(sheet: &Sheet, products: &[String]) -> anyhow::Result<Orders>
             read.repeated += 1;
         }
     }
-    for order in &mut read.orders {
+    for order in &mut read.all {
         order.follows = !order.parent_id.is_empty();
         order.parent = index.get(&order.parent_id).copied();
     }

@@ -166,7 +166,7 @@ fn affiliates(report: &Report) -> Markup {
                     @let credits = &affiliate.credits;
                     @let missing = credits.missing();
                     tr {
-                        td data-label="Affiliate" { strong { (affiliate.affiliate) } }
+                        td data-label="Affiliate" { strong { (affiliate.id) } }
                         td class={ "n" @if missing.sales > 0 { " owed" } } data-label="Owed" { (missing.amounts) }
                         td class="n" data-label="Sales brought" { (credits.due().sales) }
                         td class="n" data-label="To nobody" { (credits.owed.sales) }

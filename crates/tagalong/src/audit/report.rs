@@ -74,7 +74,8 @@ impl Credits {
 /// One affiliate's sales.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Affiliate {
-    pub(super) affiliate: String,
+    #[serde(rename = "affiliate")]
+    pub(super) id: String,
     #[serde(flatten)]
     pub(super) credits: Credits,
     /// What the platform gave this affiliate and others brought.
@@ -106,6 +107,7 @@ pub(super) struct Sale {
     pub(super) line: u64,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "so serde calls it")]
 fn credit_name<S: serde::Serializer>(credit: &Credit, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(credit_word(*credit))
 }
@@ -163,7 +165,7 @@ pub(super) fn report(
     commission: Option<i128>,
 ) -> Report {
     let mut sales = Vec::new();
-    for (order, judged) in orders.orders.iter().zip(judged) {
+    for (order, judged) in orders.all.iter().zip(judged) {
         for ((name, item), judged) in order.items.iter().zip(judged) {
             sales.push(Sale {
                 order: order.id.clone(),
@@ -233,7 +235,7 @@ pub(super) fn report(
 
 fn entry<'a>(affiliates: &'a mut BTreeMap<String, Affiliate>, id: &str) -> &'a mut Affiliate {
     affiliates.entry(id.to_owned()).or_insert_with(|| Affiliate {
-        affiliate: id.to_owned(),
+        id: id.to_owned(),
         credits: Credits::default(),
         received_of_others: Sum::default(),
     })

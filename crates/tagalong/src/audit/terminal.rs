@@ -10,12 +10,11 @@ const SHOWN: usize = 20;
 
 /// Everything a person has to know, the sums first.
 pub(super) fn text(report: &Report, zone: &TimeZone) -> String {
-    let mut text = headline(report);
-    text.push_str("\n\n");
+    let mut parts = vec![headline(report)];
     if !report.affiliates.is_empty() {
-        text.push_str(&affiliates(report));
+        parts.push(affiliates(report));
     }
-    text.push_str(&all_sales(report));
+    parts.push(all_sales(report));
     let missing: Vec<&Sale> = report.sales.iter().filter(|sale| sale.is_missing()).collect();
     if !missing.is_empty() {
         let more = match missing.len() {
@@ -24,8 +23,7 @@ pub(super) fn text(report: &Report, zone: &TimeZone) -> String {
             }
             _ => String::new(),
         };
-        text.push_str(&format!("What to ask the platform for{more}\n"));
-        text.push_str(&sales(&missing, zone));
+        parts.push(format!("What to ask the platform for{more}\n{}", sales(&missing, zone)));
     }
     for (title, lines) in [
         ("Careful", &report.warnings),
@@ -33,14 +31,10 @@ pub(super) fn text(report: &Report, zone: &TimeZone) -> String {
         ("Assumed", &report.assumed),
     ] {
         if !lines.is_empty() {
-            text.push_str(&format!("{title}\n"));
-            for line in lines {
-                text.push_str(&format!("  {line}\n"));
-            }
-            text.push('\n');
+            parts.push(format!("{title}\n  {}", lines.join("\n  ")));
         }
     }
-    text.trim_end().to_owned()
+    parts.join("\n\n")
 }
 
 fn headline(report: &Report) -> String {
@@ -91,7 +85,7 @@ fn affiliates(report: &Report) -> String {
         let credits = &affiliate.credits;
         let missing = credits.missing();
         table.add_row([
-            affiliate.affiliate.clone(),
+            affiliate.id.clone(),
             missing.amounts.to_string(),
             credits.due().sales.to_string(),
             credits.owed.sales.to_string(),
@@ -103,11 +97,11 @@ fn affiliates(report: &Report) -> String {
     right(&mut table, 1..header.len());
     let more = report.affiliates.len().saturating_sub(SHOWN);
     let more = if more > 0 {
-        format!("… and {more} more; all with --html FILE\n")
+        format!("\n… and {more} more; all with --html FILE")
     } else {
         String::new()
     };
-    format!("{}{more}\n", trimmed(&table))
+    format!("{}{more}", trimmed(&table))
 }
 
 fn all_sales(report: &Report) -> String {
@@ -135,7 +129,7 @@ fn all_sales(report: &Report) -> String {
         ]);
     }
     right(&mut table, 1..3);
-    format!("{}\n", trimmed(&table))
+    trimmed(&table)
 }
 
 fn sales(sales: &[&Sale], zone: &TimeZone) -> String {
@@ -155,7 +149,7 @@ fn sales(sales: &[&Sale], zone: &TimeZone) -> String {
         ]);
     }
     right(&mut table, 2..3);
-    format!("{}\n", trimmed(&table))
+    trimmed(&table)
 }
 
 /// A text from outside without what would move a terminal's cursor.
@@ -178,5 +172,7 @@ fn right(table: &mut Table, columns: std::ops::Range<usize>) {
 }
 
 fn trimmed(table: &Table) -> String {
-    table.to_string().lines().map(|line| format!("{}\n", line.trim_end())).collect()
+    let text = table.to_string();
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    lines.join("\n")
 }

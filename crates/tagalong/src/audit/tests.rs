@@ -88,7 +88,7 @@ fn a_campaign_is_audited() {
     let commission = report.missing_commission.as_ref().unwrap();
     assert_eq!(commission.plain(), [("797.80".to_owned(), "EUR".to_owned())]);
     assert_eq!(report.unmatched.sales, 1);
-    let affiliates: Vec<&str> = report.affiliates.iter().map(|of| of.affiliate.as_str()).collect();
+    let affiliates: Vec<&str> = report.affiliates.iter().map(|of| of.id.as_str()).collect();
     assert_eq!(affiliates, ["anna", "max", "eva"]);
     assert_eq!(report.affiliates[2].received_of_others.sales, 1);
 
@@ -412,7 +412,7 @@ mod independently {
         assert_eq!(report.missing.sales, missing.0);
         let amount = |cents: i64| format!("{}.{:02}", cents / 100, cents % 100);
         assert_eq!(report.missing.amounts.plain()[0].0, amount(missing.1));
-        let max = report.affiliates.iter().find(|of| of.affiliate == "max").unwrap();
+        let max = report.affiliates.iter().find(|of| of.id == "max").unwrap();
         assert_eq!(max.credits.missing().amounts.plain()[0].0, amount(owed_to_max));
         // Something of everything, or this would prove little.
         for credit in

@@ -81,20 +81,16 @@ pub(super) struct Summary {
 impl Summary {
     /// In words.
     pub(super) fn text(&self, dry_run: bool, rejected: Option<&Path>) -> String {
-        let Self { rows, new, known, left_out, .. } = self;
-        let mut text = if dry_run {
-            format!("{rows} rows: {new} can be imported")
+        let Self { rows, new, known, left_out, rejected: refused } = self;
+        let done = if dry_run {
+            format!("{new} can be imported")
         } else {
-            format!("{rows} rows: {new} new, {known} known already")
+            format!("{new} new, {known} known already")
         };
-        if *left_out > 0 {
-            text.push_str(&format!(", {left_out} left out"));
-        }
-        text.push_str(&format!(", {} rejected", self.rejected));
-        if let Some(path) = rejected.filter(|_| self.rejected > 0) {
-            text.push_str(&format!(" (in {})", path.display()));
-        }
-        text
+        let left_out = if *left_out > 0 { format!(", {left_out} left out") } else { String::new() };
+        let place = rejected.filter(|_| *refused > 0);
+        let place = place.map_or_else(String::new, |path| format!(" (in {})", path.display()));
+        format!("{rows} rows: {done}{left_out}, {refused} rejected{place}")
     }
 }
 

@@ -77,8 +77,9 @@ impl fmt::Display for Field {
     }
 }
 
-/// A field with the names that tools give its column, as [`plain`] leaves them, the most telling first.
-type Known = (Field, &'static [&'static str]);
+/// A field with the names that tools give its column, as [`plain`] leaves them, the most telling
+/// first.
+type Known = (Field, &'static str);
 
 /// What a kind of file can hold.
 #[derive(Debug)]
@@ -90,30 +91,12 @@ pub(crate) struct Layout {
 
 const EMAIL: Known = (
     Field::Email,
-    &[
-        "email",
-        "emailaddress",
-        "emailadresse",
-        "buyeremail",
-        "customeremail",
-        "attendeeemail",
-        "registrantemail",
-        "subscriberemail",
-        "useremail",
-        "kundenemail",
-        "kundeemail",
-        "käuferemail",
-        "kaeuferemail",
-        "teilnehmeremail",
-        "billingemail",
-        "mail",
-        "mailadresse",
-    ],
+    "email emailaddress emailadresse buyeremail customeremail attendeeemail registrantemail \
+subscriberemail useremail kundenemail kundeemail käuferemail kaeuferemail teilnehmeremail \
+billingemail mail mailadresse",
 );
-const TIME: Known = (
-    Field::Time,
-    &["time", "uhrzeit", "zeit", "ordertime", "bestellzeit", "anmeldeuhrzeit", "transactionclock"],
-);
+const TIME: Known =
+    (Field::Time, "time uhrzeit zeit ordertime bestellzeit anmeldeuhrzeit transactionclock");
 
 /// A webinar tool's list of who registered.
 pub(crate) const REGISTRATIONS: Layout = Layout {
@@ -122,116 +105,33 @@ pub(crate) const REGISTRATIONS: Layout = Layout {
         EMAIL,
         (
             Field::Affiliate,
-            &[
-                "affiliate",
-                "affiliateid",
-                "affiliatename",
-                "aff",
-                "affid",
-                "affiliatecode",
-                "partner",
-                "partnerid",
-                "partnername",
-                "vertriebspartner",
-                "empfehler",
-                "empfohlenvon",
-                "referredby",
-                "registrationsource",
-                "trackingcode",
-                "utmbmcrsource",
-                "sourcename",
-                "trackingsource",
-                "source",
-                "quelle",
-                "ref",
-                "referrer",
-                "utmsource",
-            ],
+            "affiliate affiliateid affiliatename aff affid affiliatecode partner partnerid partnername \
+vertriebspartner empfehler empfohlenvon referredby registrationsource trackingcode utmbmcrsource \
+sourcename trackingsource source quelle ref referrer utmsource",
         ),
         (
             Field::RegisteredAt,
-            &[
-                "registeredat",
-                "registeredon",
-                "registrationtime",
-                "registrationdate",
-                "registrationdatetime",
-                "registrierungsdatum",
-                "registrierungszeit",
-                "registrierungszeitpunkt",
-                "registriertam",
-                "anmeldedatum",
-                "anmeldezeitpunkt",
-                "angemeldetam",
-                "anmeldung",
-                "signupdate",
-                "signuptime",
-                "signedupat",
-                "optindate",
-                "optintime",
-                "subscribedat",
-                "createdat",
-                "created",
-                "datecreated",
-                "erstelltam",
-                "dateadded",
-                "timestamp",
-                "zeitstempel",
-                "datum",
-                "date",
-            ],
+            "registeredat registeredon registrationtime registrationdate registrationdatetime registrierungsdatum \
+registrierungszeit registrierungszeitpunkt registriertam anmeldedatum anmeldezeitpunkt angemeldetam \
+anmeldung signupdate signuptime signedupat optindate optintime subscribedat createdat created \
+datecreated erstelltam dateadded timestamp zeitstempel datum date",
         ),
         TIME,
         (
             Field::Id,
-            &[
-                "registrationid",
-                "registrantid",
-                "registrantkey",
-                "registrierungsid",
-                "anmeldeid",
-                "anmeldungsid",
-                "attendeeid",
-                "teilnehmerid",
-                "subscriptionid",
-                "subscriberid",
-                "personid",
-                "leadid",
-                "bmid",
-                "id",
-                "uuid",
-            ],
+            "registrationid registrantid registrantkey registrierungsid anmeldeid anmeldungsid attendeeid \
+teilnehmerid subscriptionid subscriberid personid leadid bmid id uuid",
         ),
         (
             Field::Session,
-            &[
-                "sessionid",
-                "session",
-                "broadcastid",
-                "broadcast",
-                "schedule",
-                "sessiondate",
-                "sessiontime",
-                "webinardate",
-                "webinartermin",
-                "termin",
-                "eventdate",
-            ],
+            "sessionid session broadcastid broadcast schedule sessiondate sessiontime webinardate webinartermin \
+termin eventdate",
         ),
         (
             Field::Webinar,
-            &[
-                "webinarid",
-                "webinarkey",
-                "webinar",
-                "webinarname",
-                "eventid",
-                "event",
-                "eventname",
-                "conferenceid",
-            ],
+            "webinarid webinarkey webinar webinarname eventid event eventname conferenceid",
         ),
-        (Field::Click, &["click", "clickid"]),
+        (Field::Click, "click clickid"),
     ],
 };
 
@@ -241,217 +141,67 @@ pub(crate) const SALES: Layout = Layout {
     fields: &[
         (
             Field::Order,
-            &[
-                "orderid",
-                "ordernumber",
-                "orderno",
-                "order",
-                "bestellnummer",
-                "bestellid",
-                "bestellungsid",
-                "bestellung",
-                "bestellnr",
-                "auftragsnummer",
-                "receipt",
-                "receiptid",
-                "saleid",
-                "purchaseid",
-                "checkoutid",
-                "invoiceid",
-                "invoicenumber",
-                "rechnungsnummer",
-                "id",
-            ],
+            "orderid ordernumber orderno order bestellnummer bestellid bestellungsid bestellung bestellnr \
+auftragsnummer receipt receiptid saleid purchaseid checkoutid invoiceid invoicenumber \
+rechnungsnummer id",
         ),
-        (Field::Item, &["lineitemid", "orderitemid", "itemid", "positionsid", "itemno"]),
+        (Field::Item, "lineitemid orderitemid itemid positionsid itemno"),
         (
             Field::Product,
-            &[
-                "productid",
-                "produktid",
-                "productslug",
-                "lineitemsku",
-                "sku",
-                "artikelnummer",
-                "itemnumber",
-                "product",
-                "produkt",
-                "productname",
-                "produktname",
-                "lineitemname",
-                "artikel",
-                "itemname",
-            ],
+            "productid produktid productslug lineitemsku sku artikelnummer itemnumber product produkt productname \
+produktname lineitemname artikel itemname",
         ),
         (
             Field::SoldAt,
-            &[
-                "orderdate",
-                "orderdatetime",
-                "orderedat",
-                "bestelldatum",
-                "bestelltam",
-                "bestellzeitpunkt",
-                "kaufdatum",
-                "kaufzeitpunkt",
-                "purchasedate",
-                "purchasedat",
-                "saledate",
-                "soldat",
-                "verkaufsdatum",
-                "transactiondate",
-                "transactiontime",
-                "transaktionsdatum",
-                "paidat",
-                "paymentdate",
-                "zahlungsdatum",
-                "createdat",
-                "createdutc",
-                "created",
-                "creationdate",
-                "erstelltam",
-                "timestamp",
-                "zeitstempel",
-                "datum",
-                "date",
-            ],
+            "orderdate orderdatetime orderedat bestelldatum bestelltam bestellzeitpunkt kaufdatum kaufzeitpunkt \
+purchasedate purchasedat saledate soldat verkaufsdatum transactiondate transactiontime \
+transaktionsdatum paidat paymentdate zahlungsdatum createdat createdutc created creationdate \
+erstelltam timestamp zeitstempel datum date",
         ),
         TIME,
         EMAIL,
         (
             Field::Affiliate,
-            &[
-                "affiliate",
-                "affiliateusername",
-                "affiliatename",
-                "affiliateid",
-                "affiliatecode",
-                "partner",
-                "partnername",
-                "partnerid",
-                "vertriebspartner",
-                "publisher",
-                "referredby",
-                "referrer",
-            ],
+            "affiliate affiliateusername affiliatename affiliateid affiliatecode partner partnername partnerid \
+vertriebspartner publisher referredby referrer",
         ),
         (
             Field::Amount,
-            &[
-                "transactionamount",
-                "amount",
-                "totalamount",
-                "totalorderamount",
-                "total",
-                "ordertotal",
-                "lineitemamount",
-                "lineitemprice",
-                "amountbrutto",
-                "bruttobetrag",
-                "betragbrutto",
-                "brutto",
-                "grossamount",
-                "gross",
-                "betrag",
-                "gesamtbetrag",
-                "gesamt",
-                "summe",
-                "umsatz",
-                "price",
-                "preis",
-                "revenue",
-                "amountnetto",
-                "nettobetrag",
-                "net",
-            ],
+            "transactionamount amount totalamount totalorderamount total ordertotal lineitemamount lineitemprice \
+amountbrutto bruttobetrag betragbrutto brutto grossamount gross betrag gesamtbetrag gesamt summe \
+umsatz price preis revenue amountnetto nettobetrag net",
         ),
         (
             Field::AmountMinor,
-            &[
-                "amountminor",
-                "minorunits",
-                "amountcents",
-                "amountincents",
-                "totalcents",
-                "betragincent",
-            ],
+            "amountminor minorunits amountcents amountincents totalcents betragincent",
         ),
         (
             Field::Currency,
-            &[
-                "currency",
-                "currencycode",
-                "transactioncurrency",
-                "währung",
-                "waehrung",
-                "währungscode",
-            ],
+            "currency currencycode transactioncurrency währung waehrung währungscode",
         ),
         (
             Field::Transaction,
-            &[
-                "transactionid",
-                "transaktionsid",
-                "transactionno",
-                "paymentid",
-                "zahlungsid",
-                "txnid",
-                "chargeid",
-                "paymentintentid",
-            ],
+            "transactionid transaktionsid transactionno paymentid zahlungsid txnid chargeid paymentintentid",
         ),
         (
             Field::Type,
-            &[
-                "transactiontype",
-                "transaktionstyp",
-                "transaktionsart",
-                "eventtype",
-                "event",
-                "type",
-                "typ",
-                "art",
-                "buchungsart",
-            ],
+            "transactiontype transaktionstyp transaktionsart eventtype event type typ art buchungsart",
         ),
         (
             Field::Status,
-            &[
-                "paymentstatus",
-                "zahlungsstatus",
-                "financialstatus",
-                "transactionstatus",
-                "orderstatus",
-                "billingstatus",
-                "bestellstatus",
-                "status",
-            ],
+            "paymentstatus zahlungsstatus financialstatus transactionstatus orderstatus billingstatus \
+bestellstatus status",
         ),
-        (Field::Parent, &["parentorderid", "parentorder", "originalorderid", "followsorder"]),
-        (Field::Upsell, &["upsell", "isupsell"]),
-        (Field::Bump, &["bump", "isbump", "addon", "isaddon", "orderbump"]),
-        (
-            Field::Coupon,
-            &["couponcode", "coupon", "discountcode", "gutscheincode", "gutschein", "voucher"],
-        ),
+        (Field::Parent, "parentorderid parentorder originalorderid followsorder"),
+        (Field::Upsell, "upsell isupsell"),
+        (Field::Bump, "bump isbump addon isaddon orderbump"),
+        (Field::Coupon, "couponcode coupon discountcode gutscheincode gutschein voucher"),
         (
             Field::Reference,
-            &[
-                "reference",
-                "metadata",
-                "custom",
-                "customfield",
-                "clientreferenceid",
-                "passthrough",
-                "trackingcodes",
-                "tid",
-            ],
+            "reference metadata custom customfield clientreferenceid passthrough trackingcodes tid",
         ),
-        (Field::Registration, &["registration", "registrationid", "registrantid", "anmeldeid"]),
-        (
-            Field::Test,
-            &["test", "istest", "testpayment", "testmode", "testzahlung", "apimode", "mode"],
-        ),
+        (Field::Registration, "registration registrationid registrantid anmeldeid"),
+        (Field::Test, "test istest testpayment testmode testzahlung apimode mode"),
     ],
 };
 
@@ -461,30 +211,14 @@ pub(crate) const PARTNERS: Layout = Layout {
     fields: &[
         (
             Field::Affiliate,
-            &[
-                "affiliate",
-                "affiliateusername",
-                "affiliatename",
-                "affiliateid",
-                "username",
-                "benutzername",
-                "partner",
-                "partnerid",
-                "partnername",
-                "publisherid",
-                "affiliatecode",
-                "nickname",
-                "id",
-            ],
+            "affiliate affiliateusername affiliatename affiliateid username benutzername partner partnerid \
+partnername publisherid affiliatecode nickname id",
         ),
-        (Field::Name, &["name", "fullname", "displayname", "vollername", "company", "firma"]),
-        (Field::FirstName, &["firstname", "vorname", "givenname"]),
-        (Field::LastName, &["lastname", "nachname", "surname", "familyname"]),
+        (Field::Name, "name fullname displayname vollername company firma"),
+        (Field::FirstName, "firstname vorname givenname"),
+        (Field::LastName, "lastname nachname surname familyname"),
         EMAIL,
-        (
-            Field::Coupon,
-            &["couponcode", "coupon", "discountcode", "gutscheincode", "gutschein", "voucher"],
-        ),
+        (Field::Coupon, "couponcode coupon discountcode gutscheincode gutschein voucher"),
     ],
 };
 
@@ -571,10 +305,10 @@ impl Columns {
                 continue;
             }
             let free = |at: &usize| !columns.iter().any(|(_, taken)| taken == at);
-            let named = |name: &&str| plain_header.iter().position(|column| column == name);
+            let named = |name: &str| plain_header.iter().position(|column| column == name);
             let own = plain(field.name());
-            let names = names.iter().copied().chain([own.as_str()]);
-            if let Some(at) = names.filter_map(|name| named(&name)).find(|at| free(at)) {
+            let known = names.split_whitespace().chain([own.as_str()]);
+            if let Some(at) = known.filter_map(named).find(|at| free(at)) {
                 columns.push((*field, at));
             }
         }

@@ -108,10 +108,7 @@ impl Written {
     pub(super) fn at_time(self, text: &str) -> Option<Self> {
         let tokens = tokens(text)?;
         let (time, rest) = read_time(&tokens)?;
-        let offset = match read_offset(rest, true) {
-            Some((offset, _)) => Some(offset),
-            None => None,
-        };
+        let offset = read_offset(rest, true).map(|(offset, _)| offset);
         match self {
             Self::Calendar(day, None, None) => Some(Self::Calendar(day, Some(time), offset)),
             _ => None,
