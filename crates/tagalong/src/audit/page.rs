@@ -37,14 +37,16 @@ details{margin:1rem 0}
 summary{cursor:pointer;font-weight:600;padding:.5rem 0}
 ul{padding-left:1.2rem;margin:.25rem 0}
 li{overflow-wrap:anywhere}
-td{overflow-wrap:anywhere}
+td{overflow-wrap:break-word}
+td.w{white-space:nowrap}
 footer{color:var(--soft);font-size:.85rem;margin-top:3rem}
 @media(max-width:44rem){
+td{overflow-wrap:anywhere}
 thead{display:none}
 table,tbody,tr,td{display:block;width:100%}
 tr{padding:.5rem 0;border-top:1px solid var(--line)}
 tr:first-child{border-top:0}
-td,td.n{border:0;padding:.15rem .75rem;text-align:left;white-space:normal}
+td,td.n,td.w{border:0;padding:.15rem .75rem;text-align:left;white-space:normal}
 td[data-label]:before{content:attr(data-label);display:inline-block;min-width:8.5rem;color:var(--soft);font-size:.85rem}
 }
 ";
@@ -131,7 +133,7 @@ fn headline(report: &Report) -> Markup {
         } @else {
             h1 { "Owed to affiliates" }
             @if let (Some(commission), Some(rate)) =
-                (&report.missing_commission, report.commission_basis_points)
+                (&report.missing.commission, report.commission_basis_points)
             {
                 p class="sum" { (commission) }
                 p class="lead" {
@@ -167,7 +169,7 @@ fn affiliates(report: &Report) -> Markup {
                     @let missing = credits.missing();
                     tr {
                         td data-label="Affiliate" { strong { (affiliate.id) } }
-                        td class={ "n" @if missing.sales > 0 { " owed" } } data-label="Owed" { (missing.amounts) }
+                        td class={ "n" @if missing.sales > 0 { " owed" } } data-label="Owed" { (missing.owed()) }
                         td class="n" data-label="Sales brought" { (credits.due().sales) }
                         td class="n" data-label="To nobody" { (credits.owed.sales) }
                         td class="n" data-label="To others" { (credits.mismatch.sales) }
@@ -222,7 +224,7 @@ fn sales(sales: &[&Sale], zone: &TimeZone) -> Markup {
                 @for sale in sales.iter().take(SHOWN) {
                     tr {
                         td data-label="Order" { (sale.order) }
-                        td data-label="Sold" {
+                        td class="w" data-label="Sold" {
                             (sale.sold_at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M"))
                         }
                         td class="n" data-label="Amount" { (sale.amounts) }
@@ -234,7 +236,7 @@ fn sales(sales: &[&Sale], zone: &TimeZone) -> Markup {
                                 Some(theirs) => (theirs),
                             }
                         }
-                        td class=(credit_word(sale.credit)) data-label="Result" {
+                        td class={ "w " (credit_word(sale.credit)) } data-label="Result" {
                             (credit_word(sale.credit)) @if sale.reversed { ", paid back" }
                         }
                         td class="why" { (sale.reason) }

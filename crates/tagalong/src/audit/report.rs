@@ -15,19 +15,34 @@ use super::{judging::Judged, money::Amounts, orders::Orders, people::People};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Sum {
     pub(super) sales: u64,
+    /// What arrived, less what went back.
     pub(super) amounts: Amounts,
+    /// The affiliates' share of it, sale by sale; none where no rate was given.
+    pub(super) commission: Option<Amounts>,
 }
 
 impl Sum {
-    fn add(&mut self, amounts: &Amounts) {
+    fn add(&mut self, sale: &Sale) {
         self.sales += 1;
-        self.amounts.add(amounts);
+        self.amounts.add(&sale.amounts);
+        if let Some(commission) = &sale.commission {
+            self.commission.get_or_insert_default().add(commission);
+        }
     }
 
     fn plus(&self, other: &Self) -> Self {
-        let mut amounts = self.amounts.clone();
-        amounts.add(&other.amounts);
-        Self { sales: self.sales + other.sales, amounts }
+        let mut sum = self.clone();
+        sum.sales += other.sales;
+        sum.amounts.add(&other.amounts);
+        if let Some(commission) = &other.commission {
+            sum.commission.get_or_insert_default().add(commission);
+        }
+        sum
+    }
+
+    /// What is to be paid, as far as it is known: the commission, else what was sold.
+    pub(super) fn owed(&self) -> &Amounts {
+        self.commission.as_ref().unwrap_or(&self.amounts)
     }
 }
 
@@ -91,6 +106,8 @@ pub(super) struct Sale {
     pub(super) sold_at: Timestamp,
     /// What arrived, less what went back.
     pub(super) amounts: Amounts,
+    /// The affiliate's share of it, where a rate was given.
+    pub(super) commission: Option<Amounts>,
     /// Everything went back: it is in no sum.
     pub(super) reversed: bool,
     /// Whose it is; none where it is nobody's.
@@ -136,8 +153,6 @@ impl Sale {
 pub(super) struct Report {
     /// What the platform did not credit to whom it should.
     pub(super) missing: Sum,
-    /// The same as commission, where a rate was given.
-    pub(super) missing_commission: Option<Amounts>,
     /// The rate, in hundredths of a per cent.
     pub(super) commission_basis_points: Option<i128>,
     pub(super) credits: Credits,
@@ -173,6 +188,7 @@ pub(super) fn report(
                 product: item.product.clone(),
                 sold_at: order.sold_at,
                 reversed: item.net.is_reversed(),
+                commission: commission.map(|rate| item.net.share(rate)),
                 amounts: item.net.clone(),
                 affiliate: judged.decision.affiliate.map(Into::into),
                 platform_affiliate: item.platform.clone(),
@@ -191,20 +207,20 @@ pub(super) fn report(
             reversed += 1;
             continue;
         }
-        credits.of(sale.credit).add(&sale.amounts);
+        credits.of(sale.credit).add(sale);
         if !sale.known {
-            unmatched.add(&sale.amounts);
+            unmatched.add(sale);
         }
         if let Some(affiliate) = &sale.affiliate {
-            entry(&mut affiliates, affiliate).credits.of(sale.credit).add(&sale.amounts);
+            entry(&mut affiliates, affiliate).credits.of(sale.credit).add(sale);
         }
         if let (Credit::Mismatch | Credit::PlatformOnly, Some(theirs)) =
             (sale.credit, &sale.platform_affiliate)
         {
             let theirs = entry(&mut affiliates, theirs);
             match sale.credit {
-                Credit::Mismatch => theirs.received_of_others.add(&sale.amounts),
-                _ => theirs.credits.platform_only.add(&sale.amounts),
+                Credit::Mismatch => theirs.received_of_others.add(sale),
+                _ => theirs.credits.platform_only.add(sale),
             }
         }
     }
@@ -219,7 +235,6 @@ pub(super) fn report(
     });
     let missing = credits.missing();
     Report {
-        missing_commission: commission.map(|rate| missing.amounts.share(rate)),
         missing,
         commission_basis_points: commission,
         warnings: warnings(&sales, people),

@@ -48,7 +48,7 @@ fn headline(report: &Report) -> String {
         lines.push(format!("Owed to affiliates: {}", sum(&report.missing)));
     }
     if let (Some(commission), Some(rate)) =
-        (&report.missing_commission, report.commission_basis_points)
+        (&report.missing.commission, report.commission_basis_points)
     {
         lines.push(format!("  at {} commission: {commission}", percent(rate)));
     }
@@ -86,7 +86,7 @@ fn affiliates(report: &Report) -> String {
         let missing = credits.missing();
         table.add_row([
             affiliate.id.clone(),
-            missing.amounts.to_string(),
+            missing.owed().to_string(),
             credits.due().sales.to_string(),
             credits.owed.sales.to_string(),
             credits.mismatch.sales.to_string(),
@@ -133,7 +133,7 @@ fn all_sales(report: &Report) -> String {
 }
 
 fn sales(sales: &[&Sale], zone: &TimeZone) -> String {
-    let mut table = table(&["ORDER", "SOLD", "AMOUNT", "OURS", "PLATFORM", "CREDIT", "WHY"]);
+    let mut table = table(&["ORDER", "SOLD", "AMOUNT", "OURS", "PLATFORM", "CREDIT"]);
     for sale in sales.iter().take(SHOWN) {
         table.add_row([
             printable(&sale.order),
@@ -145,11 +145,17 @@ fn sales(sales: &[&Sale], zone: &TimeZone) -> String {
                 .filter(|theirs| !theirs.is_empty())
                 .map_or_else(|| "-".to_owned(), printable),
             credit_word(sale.credit).to_owned(),
-            printable(&sale.reason),
         ]);
     }
     right(&mut table, 2..3);
-    trimmed(&table)
+    let text = trimmed(&table);
+    let mut lines = text.lines();
+    let header = lines.next().unwrap_or_default().to_owned();
+    // The reason is too long for a column.
+    let with_reason =
+        |(line, sale): (&str, &&Sale)| format!("{line}\n     {}", printable(&sale.reason));
+    let sales: Vec<String> = lines.zip(sales).map(with_reason).collect();
+    format!("{header}\n{}", sales.join("\n"))
 }
 
 /// A text from outside without what would move a terminal's cursor.

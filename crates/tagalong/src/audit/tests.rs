@@ -85,7 +85,7 @@ fn a_campaign_is_audited() {
     // What was paid back is owed to nobody.
     assert_eq!((report.missing.sales, report.reversed), (2, 1));
     assert_eq!(report.missing.amounts.plain(), [("1994.50".to_owned(), "EUR".to_owned())]);
-    let commission = report.missing_commission.as_ref().unwrap();
+    let commission = report.missing.commission.as_ref().unwrap();
     assert_eq!(commission.plain(), [("797.80".to_owned(), "EUR".to_owned())]);
     assert_eq!(report.unmatched.sales, 1);
     let affiliates: Vec<&str> = report.affiliates.iter().map(|of| of.id.as_str()).collect();
