@@ -31,6 +31,10 @@ pub(crate) struct Registration {
 impl Registration {
     pub(crate) fn read(message: v1::RegisterAttendeeRequest) -> Result<Self> {
         let key = match message.key {
+            // `Report` names it by its content.
+            Some(key) if key.external_id.is_empty() && !message.email.trim().is_empty() => {
+                field::registration_source("key", &key)?
+            }
             Some(key) => field::registration_key("key", &key)?,
             None if message.request_id.is_empty() => {
                 return Err(Error::invalid("key", "is required where there is no request_id"));

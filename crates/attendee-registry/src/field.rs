@@ -96,6 +96,15 @@ pub(crate) fn registration_key(
     field: &str,
     key: &v1::RegistrationKey,
 ) -> Result<v1::RegistrationKey> {
+    let external_id = required_text(&format!("{field}.external_id"), &key.external_id, FOREIGN_ID)?;
+    Ok(v1::RegistrationKey { external_id, ..registration_source(field, key)? })
+}
+
+/// Where a registration comes from, of a tool that does not name it.
+pub(crate) fn registration_source(
+    field: &str,
+    key: &v1::RegistrationKey,
+) -> Result<v1::RegistrationKey> {
     Ok(v1::RegistrationKey {
         source: required_text(&format!("{field}.source"), &key.source, FOREIGN_ID)?,
         external_webinar_id: text(
@@ -103,7 +112,7 @@ pub(crate) fn registration_key(
             &key.external_webinar_id,
             FOREIGN_ID,
         )?,
-        external_id: required_text(&format!("{field}.external_id"), &key.external_id, FOREIGN_ID)?,
+        external_id: String::new(),
     })
 }
 

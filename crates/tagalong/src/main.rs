@@ -4,11 +4,15 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod audit;
 mod client;
 mod commands;
 mod demo;
+mod file;
+mod import;
 mod journey;
 mod output;
+mod sheet;
 mod up;
 
 /// Keeps an affiliate's credit attached to a person, not to a browser.
@@ -33,6 +37,9 @@ enum Command {
 #[derive(Subcommand)]
 enum Client {
     Journey(journey::Args),
+    Audit(audit::Args),
+    #[command(subcommand)]
+    Import(import::Command),
     #[command(subcommand)]
     Programme(commands::programme::Command),
     #[command(subcommand)]
@@ -82,6 +89,8 @@ fn run(command: Client) -> ExitCode {
     let done = runtime.block_on(async {
         match command {
             Client::Journey(args) => journey::run(args).await,
+            Client::Audit(args) => args.run(),
+            Client::Import(command) => command.run().await,
             Client::Programme(command) => command.run().await,
             Client::Affiliate(command) => command.run().await,
             Client::Product(command) => command.run().await,

@@ -8,6 +8,9 @@ use iso_currency::Currency;
 use prost::{Message, Name};
 use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
 
+/// What a shell answers for a program that Ctrl-C ended.
+pub(crate) const INTERRUPTED: u8 = 130;
+
 /// Prints a line on standard output.
 ///
 /// # Errors
@@ -110,6 +113,11 @@ pub(crate) fn money(money: Option<&tagalong_proto::v1::Money>) -> String {
     } else {
         format!("{whole}.{part:0width$} {}", money.currency, width = exponent as usize)
     }
+}
+
+/// A moment as messages have it.
+pub(crate) fn timestamp(at: jiff::Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() }
 }
 
 /// A time for people, to the second.

@@ -63,8 +63,9 @@ impl SaleService for Registry {
         self.once("ReportPayment", &message.request_id, &message, |db, now| {
             Box::pin(async move {
                 let item = sales::item_by_key(db, &key).await?;
-                sales::add_payment(db, &key, &payment, item.as_ref(), now).await?;
-                Ok(v1::ReportPaymentResponse { sale: sale(db, item, true).await? })
+                let new = sales::add_payment(db, &key, &payment, item.as_ref(), now).await?;
+                let sale = sale(db, item, true).await?;
+                Ok(v1::ReportPaymentResponse { sale, repeated: !new })
             })
         })
         .await
@@ -80,8 +81,9 @@ impl SaleService for Registry {
         self.once("ReportReversal", &message.request_id, &message, |db, now| {
             Box::pin(async move {
                 let item = sales::item_by_key(db, &key).await?;
-                sales::add_reversal(db, &key, &reversal, item.as_ref(), now).await?;
-                Ok(v1::ReportReversalResponse { sale: sale(db, item, true).await? })
+                let new = sales::add_reversal(db, &key, &reversal, item.as_ref(), now).await?;
+                let sale = sale(db, item, true).await?;
+                Ok(v1::ReportReversalResponse { sale, repeated: !new })
             })
         })
         .await

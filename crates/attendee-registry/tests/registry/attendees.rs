@@ -46,6 +46,33 @@ async fn a_registration_counts_once_however_often_it_is_reported() {
 }
 
 #[tokio::test]
+async fn a_registration_without_an_id_is_told_by_what_it_says() {
+    let world = World::new().await;
+    let nameless = |email: &str, session: &str, seconds: i64| v1::RegisterAttendeeRequest {
+        key: Some(v1::RegistrationKey { external_id: String::new(), ..registration_key("") }),
+        session_id: session.to_owned(),
+        registered_at: Some(prost_types::Timestamp { seconds, nanos: 0 }),
+        ..registration("", email, "max")
+    };
+    let first = world.register(nameless("jane@example.com", "s", 1_000)).await.unwrap();
+    let again = world.register(nameless(" JANE@example.com", "s", 1_000)).await.unwrap();
+    assert!(!first.repeated && again.repeated);
+    let jane = again.attendee.unwrap();
+    assert_eq!(Some(&jane), first.attendee.as_ref());
+    let id = jane.registrations[0].key.clone().unwrap().external_id;
+    assert!(id.starts_with("content-") && !id.contains("jane"), "{id}");
+
+    let later = world.registered(nameless("jane@example.com", "s", 1_001)).await;
+    let session = world.registered(nameless("jane@example.com", "t", 1_000)).await;
+    assert_eq!((later.id.as_str(), session.id.as_str()), (jane.id.as_str(), jane.id.as_str()));
+    assert_eq!(session.registrations.len(), 3);
+    let bob = world.register(nameless("bob@example.com", "s", 1_000)).await.unwrap();
+    assert!(!bob.repeated && bob.attendee.unwrap().id != jane.id);
+    let nobody = world.register(nameless("", "s", 1_000)).await.unwrap_err();
+    assert_eq!(field(&nobody), "key.external_id");
+}
+
+#[tokio::test]
 async fn one_person_in_two_webinars_is_two_attendees() {
     let world = World::new().await;
     world.webinar(webinar("autumn")).await.unwrap();

@@ -1,6 +1,7 @@
 //! Taking registrations, any number at once: what they are about is read by a few queries, they are applied to it one after
 //! the other, and what changed is written by a few statements. The result is as if each had been written by itself.
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use prost::Message as _;
 use sea_orm::DatabaseTransaction;
 use tagalong_attribution::decide::EmailHash;
@@ -19,6 +20,7 @@ use crate::{
         entity::{attendee, attendee_email, attendee_request, registration, request, touch},
         evidence, feed,
     },
+    time::to_proto,
 };
 
 mod changes;
@@ -43,7 +45,10 @@ impl Report {
     pub(crate) fn read(message: v1::RegisterAttendeeRequest, keys: &DataKeys) -> Result<Self> {
         let fingerprint = keys.fingerprint(METHOD, &message.encode_to_vec());
         let request_id = message.request_id.clone();
-        let new = Registration::read(message)?;
+        let mut new = Registration::read(message)?;
+        if new.key.external_id.is_empty() {
+            new.key.external_id = content_id(&new, keys);
+        }
         let request_id = field::text("request_id", &request_id, field::FOREIGN_ID)?;
         Ok(Self {
             email_hashes: new.email.as_ref().map(|e| keys.email_hashes(e)).unwrap_or_default(),
@@ -56,6 +61,20 @@ impl Report {
 }
 
 const METHOD: &str = "RegisterAttendee";
+
+/// Names a registration that its tool does not name by what it says of the person. Keyed, because that holds an address.
+fn content_id(new: &Registration, keys: &DataKeys) -> String {
+    let content = v1::RegisterAttendeeRequest {
+        webinar_id: new.webinar.to_string(),
+        email: new.email.as_ref().map(|email| email.expose().to_owned()).unwrap_or_default(),
+        key: Some(new.key.clone()),
+        session_id: new.session.clone(),
+        registered_at: new.registered_at.map(to_proto),
+        ..Default::default()
+    };
+    let fingerprint = keys.fingerprint("registration without an ID", &content.encode_to_vec());
+    format!("content-{}", URL_SAFE_NO_PAD.encode(fingerprint))
+}
 
 /// Takes registrations, no more than a statement can name, and decides again what they bear on; what became of each. An
 /// error that is not one registration's says that none was taken.

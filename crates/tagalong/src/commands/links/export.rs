@@ -1,26 +1,17 @@
 //! `tagalong links export`.
 
-use std::{
-    borrow::Cow,
-    fs::File,
-    io::{self, Write},
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use tagalong_proto::v1;
-use tempfile::NamedTempFile;
 
 use super::super::moment;
 use crate::{
     client::{Connect, Explain as _, explain},
-    output,
+    file::{Target, foreign, is_standard_output, written},
+    output::{self, INTERRUPTED},
 };
-
-/// What a shell answers for a program that Ctrl-C ended.
-const INTERRUPTED: u8 = 130;
 
 #[derive(clap::Args)]
 #[command(
@@ -91,13 +82,14 @@ async fn write(
     let mut csv = csv::Writer::from_writer(target);
     let header = ["attendee", "source", "external_webinar", "external_id", "affiliate", "url"];
     csv.write_record(header).map_err(written)?;
+    let text = |text: &'_ str| if raw { text.to_owned() } else { foreign(text).into_owned() };
     while let Some(link) = links.message().await.map_err(|status| explain(&status))? {
         let key = link.registration.unwrap_or_default();
         csv.write_record([
             link.attendee_id.as_str(),
-            &foreign(&key.source, raw),
-            &foreign(&key.external_webinar_id, raw),
-            &foreign(&key.external_id, raw),
+            &text(&key.source),
+            &text(&key.external_webinar_id),
+            &text(&key.external_id),
             &link.affiliate_id,
             &link.url,
         ])
@@ -106,122 +98,4 @@ async fn write(
     }
     let target = csv.into_inner().map_err(csv::IntoInnerError::into_error)?;
     Ok(target.finish()?)
-}
-
-/// What went wrong below the CSV: whether the reader has gone is asked elsewhere.
-fn written(error: csv::Error) -> io::Error {
-    match error.into_kind() {
-        csv::ErrorKind::Io(error) => error,
-        other => io::Error::other(format!("{other:?}")),
-    }
-}
-
-/// A text from outside, unless `raw` made harmless where a spreadsheet would take it for a formula.
-fn foreign(text: &str, raw: bool) -> Cow<'_, str> {
-    let formula = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
-    if text.starts_with(formula) && !raw {
-        Cow::Owned(format!("'{text}"))
-    } else {
-        Cow::Borrowed(text)
-    }
-}
-
-/// Where links are written to.
-enum Target {
-    /// What cannot be replaced, only written to: standard output, a pipe, a device.
-    Open(Box<dyn Write>),
-    /// A file beside the one that is wanted. It takes its place when it is whole, and is gone where that never comes.
-    Beside(NamedTempFile, PathBuf),
-}
-
-fn is_standard_output(path: &Path) -> bool {
-    path.as_os_str() == "-"
-}
-
-impl Target {
-    fn open(path: &Path) -> io::Result<Self> {
-        if is_standard_output(path) {
-            return Ok(Self::Open(Box::new(io::stdout())));
-        }
-        // What a link points to is replaced, not the link.
-        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-            return Ok(Self::Open(Box::new(File::options().write(true).open(path)?)));
-        }
-        let directory = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        let mut beside = tempfile::Builder::new();
-        beside.prefix(".tagalong-links-");
-        // As the file whose place it takes, or as any other new one, less what the user's mask takes away.
-        #[cfg(unix)]
-        beside.permissions(path.metadata().map_or_else(
-            |_| std::os::unix::fs::PermissionsExt::from_mode(0o666),
-            |there| there.permissions(),
-        ));
-        Ok(Self::Beside(beside.tempfile_in(directory)?, path))
-    }
-
-    fn finish(self) -> io::Result<()> {
-        match self {
-            Self::Open(mut open) => open.flush(),
-            Self::Beside(file, path) => {
-                file.as_file().sync_all()?;
-                file.persist(path)?;
-                Ok(())
-            }
-        }
-    }
-}
-
-impl Write for Target {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Open(open) => open.write(bytes),
-            Self::Beside(file, _) => file.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Open(open) => open.flush(),
-            Self::Beside(file, _) => file.flush(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_spreadsheet_would_run_is_text() {
-        for formula in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "＝1"] {
-            assert_eq!(foreign(formula, false), format!("'{formula}"));
-            assert_eq!(foreign(formula, true), formula);
-        }
-        for text in ["", "r-1", "81234", "zoom", "a=b", "'=1"] {
-            assert_eq!(foreign(text, false), text);
-        }
-    }
-
-    #[test]
-    fn a_file_is_there_whole_or_not_at_all() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("links.csv");
-        let files = || std::fs::read_dir(directory.path()).unwrap().count();
-        let begun = |text: &str| {
-            let mut target = Target::open(&path).unwrap();
-            target.write_all(text.as_bytes()).unwrap();
-            target
-        };
-        drop(begun("half"));
-        assert_eq!(files(), 0);
-        begun("whole").finish().unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "whole");
-        drop(begun("half of another"));
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "whole");
-        assert_eq!(files(), 1);
-    }
 }
