@@ -144,6 +144,8 @@ fn exists(what: What) -> &'static str {
         What::Sale => "SALE_EXISTS",
         What::Payment => "PAYMENT_EXISTS",
         What::Reversal => "REVERSAL_EXISTS",
+        What::Source => "SOURCE_EXISTS",
+        What::Delivery => "DELIVERY_EXISTS",
     }
 }
 

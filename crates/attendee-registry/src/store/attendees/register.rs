@@ -297,9 +297,7 @@ impl Set<'_> {
             }
             person.has_email = true;
             if report.new.keep_email && attendee.email_sealed.is_none() {
-                let sealed = self.keys.seal(attendee.id, email);
-                attendee.email_sealed =
-                    Some(sealed.map_err(|error| Error::internal(error.to_string()))?);
+                attendee.email_sealed = Some(self.keys.seal(attendee.id, email)?);
             }
         }
         Ok(owner.is_none())
