@@ -1,0 +1,1 @@
+//! Whether a delivery comes from whom it claims to come from.
