@@ -12,6 +12,7 @@ use tagalong_chassis::{
     clock::Clock,
     keys::TokenKeys,
     process::{Process, announce},
+    public_url::PublicUrl,
     serve,
     transport::{self, Transport},
 };
@@ -26,7 +27,6 @@ mod error;
 mod grpc;
 mod links;
 mod message;
-mod public_url;
 mod qr;
 mod registry;
 mod request;
@@ -36,7 +36,6 @@ mod time;
 mod tests;
 
 pub use config::{Config, Settings};
-pub use public_url::{PublicUrl, PublicUrlError};
 
 use decisions::Decisions;
 use grpc::Grpc;

@@ -14,7 +14,6 @@ use tagalong_chassis::{
     process::{self, Flags, Process, announce},
     serve, transport,
 };
-use tagalong_link_rendering::PublicUrl;
 use tagalong_redirect::Peers;
 use tokio::net::TcpListener;
 

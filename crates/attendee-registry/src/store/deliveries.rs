@@ -4,7 +4,7 @@ use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _,
     IntoActiveModel as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _,
     QuerySelect as _, QueryTrait as _, Set,
-    sea_query::{Expr, ExprTrait as _, OnConflict},
+    sea_query::{Expr, ExprTrait as _, OnConflict, SimpleExpr},
 };
 use tagalong_attribution::decide::EmailHash;
 use tagalong_proto::v1::{self, DeliveryState};
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     CHUNK,
-    entity::{attendee_email, delivery, delivery_email},
+    entity::{attendee_email, delivery, delivery_email, item, order_email},
 };
 use crate::{
     error::{Error, Result, What},
@@ -25,26 +25,33 @@ const BODIES: &str = "delivery";
 
 /// How long deliveries are kept, in microseconds since they were received.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Retention {
+pub struct Retention {
     /// Those that were taken, or that there was nothing to take of.
-    pub(crate) handled: i64,
+    pub handled: i64,
     /// Those that are parked.
-    pub(crate) parked: i64,
+    pub parked: i64,
 }
 
-/// What is known of a delivery once it was tried.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// What became of a delivery once it was tried.
+#[derive(Debug)]
 pub(crate) struct Outcome {
-    /// What it tells, as far as that was understood.
-    pub(crate) kinds: Vec<&'static str>,
+    /// What it tells, as presets spell it; empty where it was not understood.
+    pub(crate) kind: &'static str,
     /// Whose addresses it holds.
     pub(crate) emails: Vec<EmailHash>,
-    /// Why it is parked, if it is.
-    pub(crate) problem: Option<Problem>,
+    pub(crate) result: Result<Taken, Problem>,
+}
+
+/// What of a delivery was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    Everything,
+    /// It says nothing that bears on anything here.
+    Nothing,
 }
 
 /// Why a delivery could not be taken as a whole. Holds no personal data.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Problem {
     pub(crate) reason: &'static str,
     pub(crate) path: String,
@@ -83,7 +90,7 @@ pub(crate) async fn receive(
         copies: 1,
         sealed: Some(keys.seal_for(BODIES, id, body)?),
         state: DeliveryState::Received.into(),
-        kinds: String::new(),
+        kind: String::new(),
         reason: String::new(),
         path: String::new(),
         message: String::new(),
@@ -123,20 +130,19 @@ pub(crate) async fn settle(
     outcome: Outcome,
     now: i64,
 ) -> Result<delivery::Model> {
-    let state = match (&outcome.problem, outcome.kinds.is_empty()) {
-        (Some(_), _) => DeliveryState::Parked,
-        (None, false) => DeliveryState::Mapped,
-        (None, true) => DeliveryState::Ignored,
+    let mut row = delivery(db, id).await?;
+    row.kind = outcome.kind.to_owned();
+    row.handled_at = Some(now);
+    let (state, problem) = match outcome.result {
+        Ok(Taken::Everything) => (DeliveryState::Mapped, Problem::default()),
+        Ok(Taken::Nothing) => (DeliveryState::Ignored, Problem::default()),
+        Err(problem) => (DeliveryState::Parked, problem),
     };
-    let mut row = delivery(db, id).await?.into_active_model();
-    let problem = outcome.problem;
-    row.state = Set(state.into());
-    row.kinds = Set(outcome.kinds.join("\n"));
-    row.reason = Set(problem.as_ref().map_or("", |problem| problem.reason).to_owned());
-    row.path = Set(problem.as_ref().map(|problem| problem.path.clone()).unwrap_or_default());
-    row.message = Set(problem.as_ref().map(|problem| problem.message.clone()).unwrap_or_default());
-    row.waits_for = Set(problem.and_then(|problem| problem.waits_for));
-    row.handled_at = Set(Some(now));
+    row.state = state.into();
+    row.reason = problem.reason.to_owned();
+    row.path = problem.path;
+    row.message = problem.message;
+    row.waits_for = problem.waits_for;
     for hash in outcome.emails {
         let email = delivery_email::Model { delivery: id, hash: hash.to_vec() };
         delivery_email::Entity::insert(email.into_active_model())
@@ -144,25 +150,29 @@ pub(crate) async fn settle(
             .exec_without_returning(db)
             .await?;
     }
-    Ok(row.update(db).await?)
+    Ok(row.into_active_model().reset_all().update(db).await?)
 }
 
-/// Lets parked deliveries be tried again that waited for one of these things; whether there are any.
-pub(crate) async fn wake(db: &impl ConnectionTrait, things: &[String]) -> Result<bool> {
-    let mut woken = 0;
+/// What a delivery waits for that names a product nobody knows.
+pub(crate) fn waits_for_product(programme: &str, external_id: &str) -> String {
+    format!("product:{programme}:{external_id}")
+}
+
+/// Lets parked deliveries be tried again that waited for one of these things.
+pub(crate) async fn wake(db: &impl ConnectionTrait, things: &[String]) -> Result<()> {
     for things in things.chunks(CHUNK) {
-        woken += try_again(db, delivery::Column::WaitsFor.is_in(things.to_vec())).await?;
+        try_again(db, delivery::Column::WaitsFor.is_in(things.to_vec())).await?;
     }
-    Ok(woken > 0)
+    Ok(())
 }
 
 /// Lets all parked deliveries of a source be tried again.
-pub(crate) async fn wake_source(db: &impl ConnectionTrait, source: &str) -> Result<bool> {
-    Ok(try_again(db, delivery::Column::Source.eq(source)).await? > 0)
+pub(crate) async fn wake_source(db: &impl ConnectionTrait, source: &str) -> Result<()> {
+    try_again(db, delivery::Column::Source.eq(source)).await
 }
 
-async fn try_again(db: &impl ConnectionTrait, which: impl sea_orm::sea_query::IntoCondition) -> Result<u64> {
-    let done = delivery::Entity::update_many()
+async fn try_again(db: &impl ConnectionTrait, which: SimpleExpr) -> Result<()> {
+    delivery::Entity::update_many()
         .col_expr(delivery::Column::State, Expr::value(i32::from(DeliveryState::Received)))
         .col_expr(delivery::Column::HandledAt, Expr::value(None::<i64>))
         .filter(delivery::Column::State.eq(i32::from(DeliveryState::Parked)))
@@ -170,7 +180,7 @@ async fn try_again(db: &impl ConnectionTrait, which: impl sea_orm::sea_query::In
         .filter(which)
         .exec(db)
         .await?;
-    Ok(done.rows_affected)
+    Ok(())
 }
 
 /// How many are parked.
@@ -217,28 +227,45 @@ pub(crate) async fn remove(db: &impl ConnectionTrait, ids: Vec<Uuid>) -> Result<
     Ok(done.exec(db).await?.rows_affected)
 }
 
-/// Erases the bodies that hold an address of an attendee's. That they came stays, so that a platform's retry brings nothing
-/// back.
+/// Erases the bodies that hold an address of an attendee's, one of the attendee's own orders' too. That they came stays,
+/// so that a platform's retry brings nothing back.
 pub(crate) async fn erase_bodies(db: &impl ConnectionTrait, attendee: Uuid) -> Result<()> {
-    let hashes = attendee_email::Entity::find()
+    let orders = item::Entity::find()
+        .select_only()
+        .column(item::Column::SaleOrder)
+        .filter(item::Column::Attendee.eq(attendee))
+        .into_query();
+    let registered = attendee_email::Entity::find()
         .select_only()
         .column(attendee_email::Column::Hash)
         .filter(attendee_email::Column::Attendee.eq(attendee))
         .into_query();
+    let ordered = order_email::Entity::find()
+        .select_only()
+        .column(order_email::Column::Hash)
+        .filter(order_email::Column::SaleOrder.in_subquery(orders))
+        .into_query();
+    let theirs = Condition::any()
+        .add(delivery_email::Column::Hash.in_subquery(registered))
+        .add(delivery_email::Column::Hash.in_subquery(ordered));
     let deliveries = delivery_email::Entity::find()
         .select_only()
         .column(delivery_email::Column::Delivery)
-        .filter(delivery_email::Column::Hash.in_subquery(hashes.clone()))
+        .filter(theirs.clone())
         .into_query();
+    let unfinished = [DeliveryState::Received, DeliveryState::Parked].map(i32::from);
+    delivery::Entity::update_many()
+        .col_expr(delivery::Column::State, Expr::value(i32::from(DeliveryState::Ignored)))
+        .filter(delivery::Column::Id.in_subquery(deliveries.clone()))
+        .filter(delivery::Column::State.is_in(unfinished))
+        .exec(db)
+        .await?;
     delivery::Entity::update_many()
         .col_expr(delivery::Column::Sealed, Expr::value(None::<Vec<u8>>))
         .filter(delivery::Column::Id.in_subquery(deliveries))
         .exec(db)
         .await?;
-    delivery_email::Entity::delete_many()
-        .filter(delivery_email::Column::Hash.in_subquery(hashes))
-        .exec(db)
-        .await?;
+    delivery_email::Entity::delete_many().filter(theirs).exec(db).await?;
     Ok(())
 }
 
@@ -277,8 +304,8 @@ pub(crate) fn message(row: delivery::Model, retention: Retention) -> v1::Deliver
         received_at: Some(to_proto(row.received_at)),
         copies: row.copies,
         state: row.state,
-        kinds: super::catalogue::lines(&row.kinds),
-        problem: (parked).then(|| v1::DeliveryProblem {
+        kind: row.kind,
+        problem: parked.then(|| v1::DeliveryProblem {
             reason: row.reason,
             path: row.path,
             message: row.message,

@@ -466,8 +466,7 @@ table!(
     // None where it was erased with the person it tells about.
     sealed: Option<Vec<u8>>,
     state: i32,
-    // One a line.
-    kinds: String,
+    kind: String,
     // Empty where it is not parked.
     reason: String,
     path: String,

@@ -12,6 +12,7 @@ use crate::{
     error::Result,
     keys::DataKeys,
     store::{
+        deliveries,
         entity::{attendee, attendee_email, click_claim, registration},
         feed, requests, sales,
     },
@@ -40,6 +41,7 @@ pub(crate) async fn erase(
 ) -> Result<attendee::Model> {
     let (id, test) = (attendee.id, attendee.test);
     sales::forget_buyer(db, id).await?;
+    deliveries::erase_bodies(db, id).await?;
     attendee_email::Entity::delete_many()
         .filter(attendee_email::Column::Attendee.eq(id))
         .exec(db)

@@ -120,7 +120,7 @@ impl Known {
             let problem = format!("names a registration for webinar {webinar}");
             return Err(Error::invalid("key", problem));
         }
-        Ok(Admitted::Registration { attendee, programme, test: webinar.test })
+        Ok(Admitted::Registration { attendee, programme, test: webinar.test || new.test })
     }
 
     /// The programme that issued the affiliate of a registration.

@@ -39,7 +39,7 @@ const STATEMENTS: [&str; 12] = [
     "CREATE INDEX source_secret_source ON source_secret (source)",
     "CREATE TABLE delivery (id {uuid} NOT NULL PRIMARY KEY, source {text} NOT NULL, \
      digest {bytes} NOT NULL, received_at bigint NOT NULL, copies integer NOT NULL, \
-     sealed {bytes}, state integer NOT NULL, kinds {text} NOT NULL, reason {text} NOT NULL, \
+     sealed {bytes}, state integer NOT NULL, kind {text} NOT NULL, reason {text} NOT NULL, \
      path {text} NOT NULL, message {text} NOT NULL, waits_for {text}, handled_at bigint)",
     "CREATE UNIQUE INDEX delivery_source_digest ON delivery (source, digest)",
     "CREATE INDEX delivery_state_id ON delivery (state, id)",
