@@ -141,7 +141,8 @@ impl AffiliateId {
 /// `*|AFF|*` (Mailchimp), `%AFF%` (`ActiveCampaign`, `KlickTipp`), `{{ contact.AFF }}` (Brevo, `HubSpot`, Klaviyo,
 /// Kit), `{$aff}` (`MailerLite`), `{!custom aff}` (`AWeber`), `{contactfield=aff}` (Mautic), `[[aff]]` (`GetResponse`,
 /// Quentn), `[AFF]` (`MailWizz`), `__aff__` (placeholders of test mails), and our own `{affiliate}`.
-fn is_unresolved(text: &str) -> bool {
+#[must_use]
+pub fn is_unresolved(text: &str) -> bool {
     let wrapped = |open: &str, close: &str| {
         text.len() > open.len() + close.len() && text.starts_with(open) && text.ends_with(close)
     };

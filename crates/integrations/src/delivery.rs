@@ -5,6 +5,8 @@ use std::fmt;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
+use crate::signature::Authentic;
+
 /// A request to a hook, as it came in.
 #[derive(Clone, Copy)]
 pub struct Delivery<'a> {
@@ -46,19 +48,29 @@ impl Refusal {
 
 /// What is kept of an authentic delivery, and all that reading it needs: the body, decrypted where it came
 /// encrypted, with its type and those headers that the preset reads. Holds personal data: does not print itself.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Payload {
     /// Lower-case names.
     headers: Vec<(String, String)>,
     body: Bytes,
+    /// Which of the secrets fitted; forgotten when it is kept.
+    pub(crate) secret: Option<usize>,
 }
+
+impl PartialEq for Payload {
+    fn eq(&self, other: &Self) -> bool {
+        self.headers == other.headers && self.body == other.body
+    }
+}
+
+impl Eq for Payload {}
 
 impl Payload {
     /// A payload by hand: a file that an operator has.
     #[must_use]
     pub fn new(content_type: Option<&str>, body: impl Into<Bytes>) -> Self {
         let headers = content_type.map(|text| ("content-type".to_owned(), text.to_owned()));
-        Self { headers: headers.into_iter().collect(), body: body.into() }
+        Self { headers: headers.into_iter().collect(), body: body.into(), secret: None }
     }
 
     /// Of a request: the body, and the headers of these names.
@@ -71,14 +83,23 @@ impl Payload {
                 Some((name.to_owned(), value.to_owned()))
             })
             .collect();
-        Self { headers, body: Bytes::copy_from_slice(delivery.body) }
+        Self { headers, body: Bytes::copy_from_slice(delivery.body), secret: None }
     }
 
-    pub(crate) fn with_body(mut self, content_type: &str, body: impl Into<Bytes>) -> Self {
-        self.headers.retain(|(name, _)| name != "content-type");
-        self.headers.push(("content-type".to_owned(), content_type.to_owned()));
-        self.body = body.into();
-        self
+    /// Of a request, as far as it is authentic.
+    pub(crate) fn authentic(
+        delivery: &Delivery<'_>,
+        names: &[String],
+        authentic: Authentic<'_>,
+    ) -> Self {
+        let mut payload = Self::of(delivery, names);
+        if let Some(content_type) = authentic.content_type {
+            payload.headers.retain(|(name, _)| name != "content-type");
+            payload.headers.push(("content-type".to_owned(), content_type.to_owned()));
+        }
+        payload.body = authentic.body.into_owned().into();
+        payload.secret = Some(authentic.secret);
+        payload
     }
 
     /// The body.
@@ -123,7 +144,7 @@ impl Payload {
             let line = std::str::from_utf8(&rest[..end]).ok()?;
             rest = &rest[end + 1..];
             if line.is_empty() {
-                return Some(Self { headers, body: Bytes::copy_from_slice(rest) });
+                return Some(Self { headers, body: Bytes::copy_from_slice(rest), secret: None });
             }
             let (name, value) = line.split_once(": ")?;
             headers.push((name.to_owned(), value.to_owned()));

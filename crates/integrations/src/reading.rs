@@ -4,6 +4,8 @@ use jiff::Timestamp;
 
 use crate::{email::Email, money::Money};
 
+mod outline;
+
 /// A delivery, read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading {
@@ -236,6 +238,9 @@ pub struct Cancellation {
 /// Why an authentic delivery could not be read. Names paths of the preset and never what stands there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unmapped {
+    /// The preset is a draft, or does not say where such a thing stands.
+    #[error("the preset is a draft")]
+    Draft,
     /// The body is neither JSON nor a form.
     #[error("the body is neither a JSON object nor a form")]
     Body,
