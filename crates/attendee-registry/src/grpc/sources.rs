@@ -1,6 +1,7 @@
 //! `SourceService`.
 
 use tagalong_attribution::id::{SourceId, is_id};
+use tagalong_integrations::Preset;
 use tagalong_proto::v1::{self, source_service_server::SourceService};
 use tonic::{Request, Response, Status};
 
@@ -111,12 +112,13 @@ impl Registry {
     fn read_source(&self, message: Option<v1::Source>) -> Result<Source> {
         let new = Source::read(message)?;
         let presets = &self.inbox.presets;
-        if presets.get(&new.preset).is_none() {
-            let known: Vec<&str> = presets.iter().map(|preset| preset.name()).collect();
-            let problem = format!("must be one of {}", known.join(", "));
-            return Err(Error::invalid("source.preset", problem));
+        if presets.get(&new.preset).is_some_and(Preset::delivers) {
+            return Ok(new);
         }
-        Ok(new)
+        let known = presets.iter().filter(|preset| preset.delivers());
+        let known: Vec<&str> = known.map(Preset::name).collect();
+        let problem = format!("must be one of {}", known.join(", "));
+        Err(Error::invalid("source.preset", problem))
     }
 
     /// A source with what only this process knows.
@@ -132,7 +134,7 @@ impl Registry {
             platform: preset.title().to_owned(),
             own_secret: preset.needs_own_secret(),
             draft: preset.draft().unwrap_or_default().to_owned(),
-            unverified: !preset.verified(),
+            unverified: preset.unverified().to_vec(),
         })
     }
 }

@@ -288,13 +288,14 @@ impl Taker {
 
 /// Why a delivery cannot be read.
 pub(super) fn unreadable(unmapped: &Unmapped) -> Problem {
-    let path = match unmapped {
-        Unmapped::Body => String::new(),
+    let (reason, path) = match unmapped {
+        Unmapped::Draft => ("PRESET_DRAFT", ""),
+        Unmapped::Body => ("UNREADABLE", ""),
         Unmapped::Event { path }
         | Unmapped::Missing { path, .. }
-        | Unmapped::Malformed { path, .. } => path.clone(),
+        | Unmapped::Malformed { path, .. } => ("UNREADABLE", path.as_str()),
     };
-    problem("UNREADABLE", path, unmapped.to_string())
+    problem(reason, path.to_owned(), unmapped.to_string())
 }
 
 /// The address a notice holds, where it is one.

@@ -4,7 +4,7 @@ use sea_orm_migration::prelude::*;
 
 mod m0001_initial;
 mod m0002_counts;
-mod m0003_inbox;
+mod m0003_sources;
 
 pub(crate) struct Migrator;
 
@@ -14,7 +14,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m0001_initial::Migration),
             Box::new(m0002_counts::Migration),
-            Box::new(m0003_inbox::Migration),
+            Box::new(m0003_sources::Migration),
         ]
     }
 

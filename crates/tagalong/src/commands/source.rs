@@ -296,10 +296,11 @@ fn tell(source: &v1::Source, setup: &v1::SourceSetup, secret: Option<&Given>) {
             "The preset {} is a draft: what is posted is kept and parked until it is complete. Missing: {}",
             source.preset, setup.draft
         ));
-    } else if setup.unverified {
+    } else if !setup.unverified.is_empty() {
         output::note(format!(
-            "Some of what the preset {} says is not from its vendor: try it before the campaign.",
-            source.preset
+            "Of what the preset {} says, this is not from its vendor; try it before the campaign:\n  {}",
+            source.preset,
+            setup.unverified.join("\n  ")
         ));
     }
 }
