@@ -157,14 +157,18 @@ impl Mapping<'_> {
                 .transpose()?,
             affiliate: platform_affiliate(affiliate, order.affiliate_absent, scope)?,
             payment: match self.payment {
-                Some(payment) if paid => Some(Payment {
-                    id: payment.id.id("payment.id", scope)?,
-                    amount: self.amount("payment.amount", &payment.amount, Flow::In, scope)?,
-                    at: moment(payment.at.as_ref(), scope),
-                    sequence: text(payment.sequence.as_ref(), scope)
-                        .and_then(|text| text.parse().ok())
-                        .filter(|n| *n > 0),
-                }),
+                Some(fields)
+                    if paid && !(fields.optional && fields.amount.text(scope).is_none()) =>
+                {
+                    Some(Payment {
+                        id: fields.id.id("payment.id", scope)?,
+                        amount: self.amount("payment.amount", &fields.amount, Flow::In, scope)?,
+                        at: moment(fields.at.as_ref(), scope),
+                        sequence: text(fields.sequence.as_ref(), scope)
+                            .and_then(|text| text.parse().ok())
+                            .filter(|n| *n > 0),
+                    })
+                }
                 _ => None,
             },
         })

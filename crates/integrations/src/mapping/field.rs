@@ -50,7 +50,7 @@ enum Cut {
 }
 
 impl Field {
-    /// The value: trimmed, not empty, and no merge tag that nobody filled in.
+    /// The value: trimmed; not empty, `null` or `undefined`, and no merge tag that nobody filled in.
     pub(crate) fn text(&self, scope: Scope<'_>) -> Option<String> {
         self.0.iter().find_map(|candidate| candidate.text(scope))
     }
@@ -134,7 +134,9 @@ impl Cut {
             }
         };
         let cut = cut.trim();
-        (!cut.is_empty() && !is_unresolved(cut)).then(|| cut.to_owned())
+        // Some tools send what their language calls nothing.
+        let nothing = matches!(cut, "" | "null" | "undefined") || is_unresolved(cut);
+        (!nothing).then(|| cut.to_owned())
     }
 }
 
@@ -218,8 +220,9 @@ impl TryFrom<CandidateFile> for Candidate {
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "expected a path, a table with a path, or a list of them")]
 enum FieldFile {
-    One(CandidateFile),
+    // First, because a list could be read as a table without names.
     Several(Vec<CandidateFile>),
+    One(CandidateFile),
 }
 
 impl<'de> Deserialize<'de> for Field {
@@ -236,30 +239,44 @@ impl<'de> Deserialize<'de> for Field {
     }
 }
 
-/// Which parts of a payload are lines of an order.
+/// Which parts of a payload are lines of an order: the first path that finds some counts.
 #[derive(Debug, Clone)]
 pub(crate) struct Each {
-    path: JsonPath,
+    paths: Vec<JsonPath>,
     text: String,
 }
 
 impl Each {
     /// The objects found; none where there are none.
     pub(crate) fn of<'a>(&self, root: &'a Value) -> Vec<&'a Value> {
-        self.path.query(root).all().into_iter().filter(|value| value.is_object()).collect()
+        let found = self.paths.iter().map(|path| {
+            let objects = path.query(root).all().into_iter().filter(|value| value.is_object());
+            objects.collect::<Vec<_>>()
+        });
+        found.into_iter().find(|objects| !objects.is_empty()).unwrap_or_default()
     }
 
-    /// As the preset spells it.
+    /// All candidates, as the preset spells them.
     pub(crate) fn path(&self) -> String {
         self.text.clone()
     }
 }
 
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a JSONPath or a list of them")]
+enum EachFile {
+    One(String),
+    Several(Vec<String>),
+}
+
 impl<'de> Deserialize<'de> for Each {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let path = json_path(&text).map_err(de::Error::custom)?;
-        Ok(Self { path, text })
+        let texts = match EachFile::deserialize(deserializer)? {
+            EachFile::One(text) => vec![text],
+            EachFile::Several(texts) => texts,
+        };
+        let paths = texts.iter().map(|text| json_path(text)).collect::<Result<_, _>>();
+        Ok(Self { paths: paths.map_err(de::Error::custom)?, text: texts.join(" or ") })
     }
 }
 

@@ -23,8 +23,8 @@ pub(crate) struct EventFields {
     kinds: BTreeMap<String, Kinds>,
     /// Where the payload names no event.
     unnamed: Option<Kinds>,
-    #[serde(default)]
-    unknown: Unknown,
+    /// What every other event is; none where one is to be parked.
+    unknown: Option<Kinds>,
     #[serde(default)]
     pub(super) test: Option<Condition>,
     pub(super) id: Option<Field>,
@@ -44,15 +44,6 @@ enum Kinds {
 struct Case {
     when: Option<Condition>,
     kind: EventKind,
-}
-
-/// What to do with an event that has no kind.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Unknown {
-    #[default]
-    Park,
-    Ignore,
 }
 
 /// `[registration]`.
@@ -114,6 +105,9 @@ pub(crate) struct ItemFields {
 pub(crate) struct PaymentFields {
     pub(super) id: Field,
     pub(super) amount: Field,
+    /// Whether an order that tells of no amount is taken without a payment.
+    #[serde(default)]
+    pub(super) optional: bool,
     pub(super) at: Option<Field>,
     pub(super) sequence: Option<Field>,
 }
@@ -195,10 +189,12 @@ impl Mapping<'_> {
 
 impl EventFields {
     fn all_kinds(&self) -> impl Iterator<Item = EventKind> + '_ {
-        self.kinds.values().chain(&self.unnamed).flat_map(|kinds| match kinds {
-            Kinds::Always(kind) => vec![*kind],
-            Kinds::Cases(cases) => cases.iter().map(|case| case.kind).collect(),
-        })
+        self.kinds.values().chain(&self.unnamed).chain(&self.unknown).flat_map(
+            |kinds| match kinds {
+                Kinds::Always(kind) => vec![*kind],
+                Kinds::Cases(cases) => cases.iter().map(|case| case.kind).collect(),
+            },
+        )
     }
 
     /// What an event is.
@@ -209,19 +205,21 @@ impl EventFields {
             let mut named = self.kinds.iter();
             named.find(|(name, _)| name.eq_ignore_ascii_case(event)).map(|(_, kinds)| kinds)
         };
-        let kind = kinds.and_then(|kinds| match kinds {
-            Kinds::Always(kind) => Some(*kind),
-            Kinds::Cases(cases) => cases
+        let kind = kinds.and_then(|kinds| kinds.of(root));
+        kind.or_else(|| self.unknown.as_ref()?.of(root)).ok_or_else(|| Unmapped::Event {
+            path: self.name.as_ref().map_or_else(String::new, Field::path),
+        })
+    }
+}
+
+impl Kinds {
+    fn of(&self, root: &Value) -> Option<EventKind> {
+        match self {
+            Self::Always(kind) => Some(*kind),
+            Self::Cases(cases) => cases
                 .iter()
                 .find(|case| case.when.as_ref().is_none_or(|condition| condition.holds(root)))
                 .map(|case| case.kind),
-        });
-        match (kind, self.unknown) {
-            (Some(kind), _) => Ok(kind),
-            (None, Unknown::Ignore) => Ok(EventKind::Ignored),
-            (None, Unknown::Park) => Err(Unmapped::Event {
-                path: self.name.as_ref().map_or_else(String::new, Field::path),
-            }),
         }
     }
 }
