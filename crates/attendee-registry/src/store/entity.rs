@@ -444,7 +444,9 @@ table!(source_webinar, "source_webinar", {
     webinar: String,
 });
 
-table!(source_secret, "source_secret", {
+table!(
+    /// The secrets of sources.
+    source_key, "source_key", {
     #[sea_orm(primary_key, auto_increment = false)]
     id: Uuid,
     source: String,
