@@ -29,6 +29,7 @@ table!(programme, "programme", {
     test: bool,
     revision: i64,
     created_at: i64,
+    ignore_affiliate_case: bool,
 });
 
 table!(affiliate, "affiliate", {

@@ -1,4 +1,4 @@
-//! Sources, and what is posted to them.
+//! Sources, and what is posted to them; how a platform compares names.
 
 use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
 
@@ -26,7 +26,8 @@ impl MigrationTrait for Migration {
     }
 }
 
-const STATEMENTS: [&str; 12] = [
+const STATEMENTS: [&str; 13] = [
+    "ALTER TABLE programme ADD COLUMN ignore_affiliate_case boolean NOT NULL DEFAULT FALSE",
     "CREATE TABLE source (id {text} NOT NULL PRIMARY KEY, preset {text} NOT NULL, \
      title {text} NOT NULL, programme {text}, keep_emails boolean NOT NULL, \
      disabled boolean NOT NULL, revision bigint NOT NULL, created_at bigint NOT NULL)",
