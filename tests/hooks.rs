@@ -208,7 +208,11 @@ async fn what_is_refused_is_counted_by_its_reason() {
             (&format!("shop/{SECRET}"), 200),
             (&format!("shop/{SECRET}"), 200),
         ] {
-            assert_eq!(post(&client, &system.hooks(), path, &body).await.unwrap(), status, "{path}");
+            assert_eq!(
+                post(&client, &system.hooks(), path, &body).await.unwrap(),
+                status,
+                "{path}"
+            );
         }
         // A visitor's path is still a visitor's.
         let visit = client.get(format!("{}/-/hooks-not", system.http())).send().await.unwrap();

@@ -21,8 +21,7 @@ async fn a_tool_is_connected_and_what_it_posts_is_seen() {
 }
 
 fn sources(cli: &Cli) {
-    let create =
-        ["source", "create", "shop", "--preset", "copecart", "--programme", "copecart"];
+    let create = ["source", "create", "shop", "--preset", "copecart", "--programme", "copecart"];
     let output = cli.feed("zqxsecret\n", &[&create[..], &["--secret", "-"]].concat());
     let made: Value = serde_json::from_str(&succeeded(&output, &create)).unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
@@ -55,7 +54,8 @@ fn sources(cli: &Cli) {
 
 async fn deliveries(cli: &Cli, base: &str) {
     // The tool signs nothing: a secret is made, and its URL is told once.
-    let create = ["source", "create", "tool", "--preset", "generic-webinar", "--webinar", "a=b=launch"];
+    let create =
+        ["source", "create", "tool", "--preset", "generic-webinar", "--webinar", "a=b=launch"];
     let output = cli.feed("", &create);
     let made: Value = serde_json::from_str(&succeeded(&output, &create)).unwrap();
     assert_eq!(made["webinars"][0]["externalId"], "a=b");
@@ -81,7 +81,10 @@ async fn deliveries(cli: &Cli, base: &str) {
     assert!(cli.text(&["delivery", "replay", id]).contains("parked"));
     let again = cli.lines(&["delivery", "replay", "--parked", "--source", "tool", "--json"]);
     assert_eq!((again.len(), &again[0]["id"]), (1, &parked["id"]));
-    assert_eq!(cli.lines(&["delivery", "replay", "--parked", "--source", "shop", "--json"]).len(), 0);
+    assert_eq!(
+        cli.lines(&["delivery", "replay", "--parked", "--source", "shop", "--json"]).len(),
+        0
+    );
 
     // A webinar that is named is enough.
     cli.json(&["source", "update", "tool", "--webinar", "launch"]);

@@ -144,9 +144,8 @@ impl Http {
 fn hook(path: &str) -> Option<(String, Option<String>)> {
     let rest = path.strip_prefix(HOOKS)?;
     let rest = rest.strip_suffix('/').unwrap_or(rest);
-    let decoded = |part: &str| {
-        percent_decode_str(part).decode_utf8().ok().map(std::borrow::Cow::into_owned)
-    };
+    let decoded =
+        |part: &str| percent_decode_str(part).decode_utf8().ok().map(std::borrow::Cow::into_owned);
     match rest.split_once('/') {
         None => Some((decoded(rest)?, None)),
         Some((source, secret)) if !secret.contains('/') => {

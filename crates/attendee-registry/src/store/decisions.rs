@@ -10,6 +10,7 @@ use sea_orm::{
 use tagalong_attribution::{
     credit::{Credit, PlatformSays},
     decide::{Basis, Decision},
+    id::AffiliateId,
     resolve::{Buyer, Resolution},
 };
 use tagalong_proto::v1;

@@ -2,8 +2,8 @@
 
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _,
-    IntoActiveModel as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _, QueryTrait as _, Set,
+    IntoActiveModel as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    QueryTrait as _, Set,
     sea_query::{Expr, ExprTrait as _, OnConflict, SimpleExpr},
 };
 use tagalong_attribution::decide::EmailHash;
@@ -40,6 +40,12 @@ pub(crate) struct Outcome {
     /// Whose addresses it holds.
     pub(crate) emails: Vec<EmailHash>,
     pub(crate) result: Result<Taken, Problem>,
+}
+
+impl Outcome {
+    pub(crate) fn parked(kind: &'static str, problem: Problem) -> Self {
+        Self { kind, emails: Vec::new(), result: Err(problem) }
+    }
 }
 
 /// What of a delivery was taken.
@@ -305,7 +311,7 @@ pub(crate) fn message(row: delivery::Model, retention: Retention) -> v1::Deliver
         copies: row.copies,
         state: row.state,
         kind: row.kind,
-        problem: parked.then(|| v1::DeliveryProblem {
+        problem: parked.then_some(v1::DeliveryProblem {
             reason: row.reason,
             path: row.path,
             message: row.message,

@@ -117,10 +117,7 @@ impl Settings {
 #[expect(clippy::unnecessary_wraps, reason = "what a parser of values has to be")]
 fn webinar(text: &str) -> Result<v1::SourceWebinar, String> {
     let (external_id, webinar_id) = text.rsplit_once('=').unwrap_or(("", text));
-    Ok(v1::SourceWebinar {
-        external_id: external_id.to_owned(),
-        webinar_id: webinar_id.to_owned(),
-    })
+    Ok(v1::SourceWebinar { external_id: external_id.to_owned(), webinar_id: webinar_id.to_owned() })
 }
 
 /// Where a secret comes from. Never from the command line itself, which process lists show.
@@ -245,6 +242,16 @@ async fn create(
         secret = Some(new);
     }
     tell(&source, &setup, secret.as_ref());
+    if setup.ignores_affiliate_case && !source.programme_id.is_empty() {
+        let request = v1::GetProgrammeRequest { id: source.programme_id.clone() };
+        let answer = connect.clients()?.catalogue.get_programme(request).await.explained()?;
+        if !answer.programme.unwrap_or_default().ignore_affiliate_case {
+            output::note(format!(
+                "This platform does not tell names of affiliates apart by case; say so:\n  tagalong programme update {} --ignore-affiliate-case",
+                source.programme_id
+            ));
+        }
+    }
     output::show(&source)
 }
 
