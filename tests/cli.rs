@@ -5,6 +5,7 @@ mod import;
 mod presets;
 mod records;
 mod sales;
+mod sources;
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},

@@ -194,7 +194,7 @@ class Tagalong:
         self.registry = Process(
             undo,
             programs / "tagalong-attendee-registry",
-            ["attendee_registry.grpc", "attendee_registry.admin"],
+            ["attendee_registry.http", "attendee_registry.grpc", "attendee_registry.admin"],
             {"attendee_registry.token_keys": self.tokens} | self.registry_at(self.registry_data),
             directory / "registry.log",
         )

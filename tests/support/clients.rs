@@ -3,9 +3,10 @@
 use tagalong_proto::v1::{
     attendee_service_client::AttendeeServiceClient,
     catalogue_service_client::CatalogueServiceClient, click_service_client::ClickServiceClient,
-    event_service_client::EventServiceClient,
+    delivery_service_client::DeliveryServiceClient, event_service_client::EventServiceClient,
     link_rendering_service_client::LinkRenderingServiceClient,
     redirect_service_client::RedirectServiceClient, sale_service_client::SaleServiceClient,
+    source_service_client::SourceServiceClient,
 };
 use tonic::transport::{Channel, Endpoint};
 
@@ -16,6 +17,8 @@ pub(crate) struct Clients {
     pub(crate) clicks: ClickServiceClient<Channel>,
     pub(crate) sales: SaleServiceClient<Channel>,
     pub(crate) events: EventServiceClient<Channel>,
+    pub(crate) sources: SourceServiceClient<Channel>,
+    pub(crate) deliveries: DeliveryServiceClient<Channel>,
     pub(crate) rendering: LinkRenderingServiceClient<Channel>,
     pub(crate) redirect: RedirectServiceClient<Channel>,
 }
@@ -35,7 +38,10 @@ impl Clients {
                 .max_decoding_message_size(LARGEST_ANSWER),
             sales: SaleServiceClient::new(registry.clone())
                 .max_decoding_message_size(LARGEST_ANSWER),
-            events: EventServiceClient::new(registry),
+            events: EventServiceClient::new(registry.clone()),
+            sources: SourceServiceClient::new(registry.clone()),
+            deliveries: DeliveryServiceClient::new(registry)
+                .max_decoding_message_size(LARGEST_ANSWER),
             rendering: LinkRenderingServiceClient::new(channel(link_rendering)),
             redirect: RedirectServiceClient::new(channel(redirect)),
         }

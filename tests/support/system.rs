@@ -131,6 +131,7 @@ impl System {
         registry
             .arg("--config")
             .arg(file)
+            .bind("http", &["--set", "attendee_registry.http={}"])
             .bind("grpc", &["--set", "attendee_registry.grpc={}"])
             .bind("admin", &["--set", "attendee_registry.admin={}"]);
         self.add(registry).await;
@@ -248,6 +249,11 @@ impl System {
 
     pub(crate) fn http(&self) -> String {
         self.services.last().unwrap().url("http")
+    }
+
+    /// Where tools and checkouts post.
+    pub(crate) fn hooks(&self) -> String {
+        self.services[0].url("http")
     }
 
     pub(crate) fn admin(&self) -> String {

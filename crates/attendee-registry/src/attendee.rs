@@ -26,6 +26,7 @@ pub(crate) struct Registration {
     pub(crate) registered_at: Option<i64>,
     pub(crate) click: Option<Uuid>,
     pub(crate) verified: bool,
+    pub(crate) test: bool,
 }
 
 impl Registration {
@@ -63,6 +64,7 @@ impl Registration {
             registered_at: time::read("registered_at", message.registered_at.as_ref())?,
             click: click_id("click_id", &message.click_id)?,
             verified: !message.unverified,
+            test: message.test,
         })
     }
 }

@@ -96,6 +96,10 @@ pub enum What {
     Payment,
     /// A reversal of an item.
     Reversal,
+    /// A source.
+    Source,
+    /// A delivery to a source.
+    Delivery,
 }
 
 impl What {
@@ -111,6 +115,8 @@ impl What {
             Self::Sale => "SALE_NOT_FOUND",
             Self::Payment => "PAYMENT_NOT_FOUND",
             Self::Reversal => "REVERSAL_NOT_FOUND",
+            Self::Source => "SOURCE_NOT_FOUND",
+            Self::Delivery => "DELIVERY_NOT_FOUND",
         }
     }
 }
@@ -126,6 +132,8 @@ impl std::fmt::Display for What {
             Self::Sale => "sale",
             Self::Payment => "payment",
             Self::Reversal => "reversal",
+            Self::Source => "source",
+            Self::Delivery => "delivery",
         })
     }
 }

@@ -6,13 +6,14 @@ use futures::future::BoxFuture;
 use prost::Message;
 use sea_orm::DatabaseTransaction;
 use tagalong_attribution::token::KeyRing;
-use tagalong_chassis::{clock::Clock, drain::Drain, status};
+use tagalong_chassis::{clock::Clock, drain::Drain, public_url::PublicUrl, status};
 use tonic::{Code, Response, Status};
 use uuid::Uuid;
 
 use crate::{
     error::{Error, Result, What},
     field,
+    inbox::Inbox,
     keys::DataKeys,
     store::{Store, page, requests},
     writing::Writer,
@@ -21,9 +22,11 @@ use crate::{
 mod attendees;
 mod catalogue;
 mod clicks;
+mod deliveries;
 mod events;
 mod funnel;
 mod sales;
+mod sources;
 
 /// What every handler needs. Cheap to clone.
 #[derive(Clone)]
@@ -31,9 +34,11 @@ pub(crate) struct Registry(Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) store: Store,
-    pub(crate) writer: Writer,
+    pub(crate) writer: Arc<Writer>,
+    pub(crate) inbox: Arc<Inbox>,
     pub(crate) keys: DataKeys,
     pub(crate) tokens: KeyRing,
+    pub(crate) public_url: PublicUrl,
     pub(crate) clock: Clock,
     pub(crate) drain: Drain,
 }
@@ -144,6 +149,8 @@ fn exists(what: What) -> &'static str {
         What::Sale => "SALE_EXISTS",
         What::Payment => "PAYMENT_EXISTS",
         What::Reversal => "REVERSAL_EXISTS",
+        What::Source => "SOURCE_EXISTS",
+        What::Delivery => "DELIVERY_EXISTS",
     }
 }
 

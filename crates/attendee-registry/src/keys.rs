@@ -1,4 +1,4 @@
-//! The keys of personal data: what hashes e-mail addresses and what seals them.
+//! The keys of personal data: what hashes e-mail addresses, and what seals them, secrets and what was posted to sources.
 
 use std::path::Path;
 
@@ -14,7 +14,11 @@ use tagalong_attribution::decide::EmailHash;
 use tagalong_chassis::keys::{TokenKeys, read_private, secret, write_private};
 use uuid::Uuid;
 
-use crate::{email::Email, store::Store};
+use crate::{
+    email::Email,
+    error::{Error, Result},
+    store::Store,
+};
 
 const EMAIL_CONTEXT: &[u8] = b"tagalong email v1";
 const REQUEST_CONTEXT: &[u8] = b"tagalong request v1";
@@ -34,7 +38,7 @@ pub struct DataKeys {
 struct File {
     /// Hashes e-mail addresses; the current version first.
     pepper: Vec<FileKey>,
-    /// Seals e-mail addresses; the first is used for new ones.
+    /// Seals e-mail addresses and what was posted to sources; the first is used for new ones.
     seal: Vec<FileKey>,
 }
 
@@ -130,29 +134,54 @@ impl DataKeys {
     }
 
     /// Seals an address for one attendee.
-    pub(crate) fn seal(&self, attendee: Uuid, email: &Email) -> anyhow::Result<Vec<u8>> {
-        let (version, key) =
-            self.seals.first().ok_or_else(|| anyhow::anyhow!("there is no sealing key"))?;
-        let mut nonce = [0; NONCE_LEN];
-        getrandom::fill(&mut nonce)?;
-        let message = Payload { msg: email.expose().as_bytes(), aad: attendee.as_bytes() };
-        let sealed = XChaCha20Poly1305::new(Key::from_slice(key))
-            .encrypt(XNonce::from_slice(&nonce), message)
-            .map_err(|_| anyhow::anyhow!("an address could not be sealed"))?;
-        Ok([&[*version][..], &nonce, &sealed].concat())
+    pub(crate) fn seal(&self, attendee: Uuid, email: &Email) -> Result<Vec<u8>> {
+        self.encrypt(attendee.as_bytes(), email.expose().as_bytes())
     }
 
     /// Opens what [`seal`](Self::seal) made.
-    pub(crate) fn open(&self, attendee: Uuid, sealed: &[u8]) -> anyhow::Result<String> {
-        let damaged = || anyhow::anyhow!("a sealed address cannot be opened");
+    pub(crate) fn open(&self, attendee: Uuid, sealed: &[u8]) -> Result<String> {
+        String::from_utf8(self.decrypt(attendee.as_bytes(), sealed)?).map_err(|_| damaged())
+    }
+
+    /// Seals a message for one record of a table.
+    pub(crate) fn seal_for(&self, table: &str, id: Uuid, message: &[u8]) -> Result<Vec<u8>> {
+        self.encrypt(&record(table, id), message)
+    }
+
+    /// Opens what [`seal_for`](Self::seal_for) made.
+    pub(crate) fn open_for(&self, table: &str, id: Uuid, sealed: &[u8]) -> Result<Vec<u8>> {
+        self.decrypt(&record(table, id), sealed)
+    }
+
+    fn encrypt(&self, context: &[u8], message: &[u8]) -> Result<Vec<u8>> {
+        let (version, key) =
+            self.seals.first().ok_or_else(|| Error::internal("there is no sealing key"))?;
+        let mut nonce = [0; NONCE_LEN];
+        getrandom::fill(&mut nonce).map_err(Error::internal)?;
+        let message = Payload { msg: message, aad: context };
+        let sealed = XChaCha20Poly1305::new(Key::from_slice(key))
+            .encrypt(XNonce::from_slice(&nonce), message)
+            .map_err(|_| Error::internal("a record could not be sealed"))?;
+        Ok([&[*version][..], &nonce, &sealed].concat())
+    }
+
+    fn decrypt(&self, context: &[u8], sealed: &[u8]) -> Result<Vec<u8>> {
         let (version, rest) = sealed.split_first().ok_or_else(damaged)?;
         let (nonce, message) = rest.split_at_checked(NONCE_LEN).ok_or_else(damaged)?;
         let (_, key) = self.seals.iter().find(|(v, _)| v == version).ok_or_else(damaged)?;
-        let opened = XChaCha20Poly1305::new(Key::from_slice(key))
-            .decrypt(XNonce::from_slice(nonce), Payload { msg: message, aad: attendee.as_bytes() })
-            .map_err(|_| damaged())?;
-        String::from_utf8(opened).map_err(|_| damaged())
+        XChaCha20Poly1305::new(Key::from_slice(key))
+            .decrypt(XNonce::from_slice(nonce), Payload { msg: message, aad: context })
+            .map_err(|_| damaged())
     }
+}
+
+fn damaged() -> Error {
+    Error::internal("a sealed record cannot be opened")
+}
+
+/// Longer than an attendee's UUID alone, so that nothing sealed for the one opens for the other.
+fn record(table: &str, id: Uuid) -> Vec<u8> {
+    [table.as_bytes(), &[0], id.as_bytes()].concat()
 }
 
 impl std::fmt::Debug for DataKeys {
@@ -209,6 +238,7 @@ mod tests {
             platform: String::new(),
             title: String::new(),
             never_names_affiliates: false,
+            ignore_affiliate_case: false,
             test: false,
             revision: 0,
         };
@@ -248,5 +278,16 @@ mod tests {
         assert!(keys.open(bob, &sealed).is_err());
         assert!(keys.open(jane, &sealed[..20]).is_err());
         assert!(!sealed.windows(4).any(|w| w == b"jane"));
+    }
+
+    #[test]
+    fn a_sealed_record_opens_as_itself_only() {
+        let keys = DataKeys::new([1; 32], [2; 32]);
+        let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let sealed = keys.seal_for("delivery", one, b"jane").unwrap();
+        assert_eq!(keys.open_for("delivery", one, &sealed).unwrap(), b"jane");
+        assert!(keys.open_for("delivery", other, &sealed).is_err());
+        assert!(keys.open_for("source_key", one, &sealed).is_err());
+        assert!(keys.open(one, &sealed).is_err());
     }
 }

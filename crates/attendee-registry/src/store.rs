@@ -21,6 +21,7 @@ pub(crate) mod catalogue;
 pub(crate) mod clicks;
 pub(crate) mod counts;
 pub(crate) mod decisions;
+pub(crate) mod deliveries;
 pub(crate) mod entity;
 pub(crate) mod evidence;
 pub(crate) mod feed;
@@ -30,6 +31,7 @@ pub(crate) mod page;
 pub(crate) mod previews;
 pub(crate) mod requests;
 pub(crate) mod sales;
+pub(crate) mod sources;
 pub(crate) mod test_records;
 
 /// How many rows one statement writes or names at most: `SQLite` binds 32,766 values in one, and the widest
@@ -161,6 +163,7 @@ impl Store {
         let db = self.read();
         Ok(catalogue::programmes(db, None, 1).await?.is_empty()
             && catalogue::webinars(db, None, 1).await?.is_empty()
+            && sources::list(db, None, 1).await?.is_empty()
             && clicks::list(db, None, true, None, 1).await?.is_empty())
     }
 

@@ -101,6 +101,10 @@ id!(
     /// A webinar.
     WebinarId
 );
+id!(
+    /// A source: a configured connection to a tool or checkout.
+    SourceId
+);
 
 /// Why a link or a registration names no affiliate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

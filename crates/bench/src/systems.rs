@@ -124,6 +124,7 @@ pub(crate) async fn registry(
 ) -> anyhow::Result<Process> {
     let data = plan.directory(name)?;
     let settings = Settings(Vec::new())
+        .set("attendee_registry.http", "127.0.0.1:0")
         .set("attendee_registry.grpc", "127.0.0.1:0")
         .set("attendee_registry.admin", "127.0.0.1:0")
         .set("attendee_registry.database", database)

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize, de::IgnoredAny};
-use tagalong_chassis::config::{self, LogConfig};
-
-use crate::public_url::PublicUrl;
+use tagalong_chassis::{
+    config::{self, LogConfig},
+    public_url::PublicUrl,
+};
 
 /// The settings of `tagalong-link-rendering`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -50,7 +51,7 @@ impl Default for Config {
             grpc: "127.0.0.1:50053".to_owned(),
             admin: "127.0.0.1:9093".to_owned(),
             registry: "http://127.0.0.1:50052".to_owned(),
-            public_url: PublicUrl::default(),
+            public_url: PublicUrl::local(8080),
             token_keys: PathBuf::from("tagalong-data/token-keys.toml"),
         }
     }

@@ -13,6 +13,7 @@ use tagalong_chassis::{
     clock::Clock,
     keys::TokenKeys,
     process::{Process, announce},
+    public_url::PublicUrl,
     serve,
     transport::{self, Transport},
 };
@@ -27,7 +28,6 @@ mod error;
 mod grpc;
 mod links;
 mod message;
-mod public_url;
 mod qr;
 mod registry;
 mod request;
@@ -37,7 +37,6 @@ mod time;
 mod tests;
 
 pub use config::{Config, Settings};
-pub use public_url::{PublicUrl, PublicUrlError};
 
 use decisions::Decisions;
 use grpc::Grpc;

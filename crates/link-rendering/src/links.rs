@@ -5,8 +5,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tagalong_attribution::{
     id::{AffiliateId, ProductId, WebinarId},
+    link::{affiliate_path, purchase_path},
     token::KeyRing,
 };
+use tagalong_chassis::public_url::PublicUrl;
 use tagalong_proto::v1::{
     AttendeeEmail, AttendeeReference, RegistrationKey, attendee_reference::Reference,
 };
@@ -17,7 +19,6 @@ use crate::{
     deadline::Deadline,
     decisions::Decisions,
     error::{Error, Result},
-    public_url::PublicUrl,
     registry::Registry,
 };
 
@@ -126,7 +127,7 @@ impl Links {
         };
         let attendee = preview.attendee;
         let token = self.tokens.sign(attendee);
-        let url = self.public_url.purchase_link(product, affiliate.as_ref(), &token);
+        let url = self.public_url.join(&purchase_path(product, affiliate.as_ref(), Some(&token)));
         Ok(Link { url, affiliate, basis, reason, attendee, token })
     }
 
@@ -143,11 +144,11 @@ impl Links {
         Ok(previews.map(move |preview| {
             let preview = preview?;
             let token = tokens.sign(preview.attendee);
-            let url = public_url.purchase_link(&product, preview.affiliate.as_ref(), &token);
+            let path = purchase_path(&product, preview.affiliate.as_ref(), Some(&token));
             Ok(AttendeeLink {
                 attendee: preview.attendee,
                 registration: preview.registration,
-                url,
+                url: public_url.join(&path),
                 affiliate: preview.affiliate,
             })
         }))
@@ -161,6 +162,6 @@ impl Links {
         deadline: Deadline,
     ) -> Result<String> {
         self.registry.product(product, deadline).await?;
-        Ok(self.public_url.affiliate_link(product, affiliate))
+        Ok(self.public_url.join(&affiliate_path(product, affiliate)))
     }
 }

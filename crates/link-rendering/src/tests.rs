@@ -423,7 +423,7 @@ async fn a_registry_that_is_not_there_is_unavailable() {
     let uri = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let registry = tagalong_chassis::transport::remote(&uri).unwrap();
-    let service = Service::new(PublicUrl::default(), registry, ring(), Clock::system());
+    let service = Service::new(PublicUrl::local(8080), registry, ring(), Clock::system());
     let mut client = LinkRenderingServiceClient::new(local(service.routes()));
     let status = client.render_link(link(id(FRIEND))).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);

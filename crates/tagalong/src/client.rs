@@ -7,9 +7,10 @@ use tagalong_chassis::{
 use tagalong_proto::v1::{
     attendee_service_client::AttendeeServiceClient,
     catalogue_service_client::CatalogueServiceClient, click_service_client::ClickServiceClient,
-    event_service_client::EventServiceClient,
+    delivery_service_client::DeliveryServiceClient, event_service_client::EventServiceClient,
     link_rendering_service_client::LinkRenderingServiceClient,
     redirect_service_client::RedirectServiceClient, sale_service_client::SaleServiceClient,
+    source_service_client::SourceServiceClient,
 };
 use tonic::{Code, Status};
 
@@ -32,6 +33,9 @@ pub(crate) struct Connect {
     pub link_rendering: Option<String>,
 }
 
+pub(crate) type Sources = SourceServiceClient<Transport>;
+pub(crate) type Deliveries = DeliveryServiceClient<Transport>;
+
 /// A client of each service.
 #[derive(Clone, Debug)]
 pub(crate) struct Clients {
@@ -40,6 +44,8 @@ pub(crate) struct Clients {
     pub clicks: ClickServiceClient<Transport>,
     pub sales: SaleServiceClient<Transport>,
     pub events: EventServiceClient<Transport>,
+    pub sources: Sources,
+    pub deliveries: Deliveries,
     pub rendering: LinkRenderingServiceClient<Transport>,
     pub redirect: RedirectServiceClient<Transport>,
 }
@@ -77,6 +83,9 @@ impl Clients {
             clicks: ClickServiceClient::new(registry()).max_decoding_message_size(LARGEST_ANSWER),
             sales: SaleServiceClient::new(registry()).max_decoding_message_size(LARGEST_ANSWER),
             events: EventServiceClient::new(registry()),
+            sources: SourceServiceClient::new(registry()).max_decoding_message_size(LARGEST_ANSWER),
+            deliveries: DeliveryServiceClient::new(registry())
+                .max_decoding_message_size(LARGEST_ANSWER),
             rendering: LinkRenderingServiceClient::new(link_rendering),
             redirect: RedirectServiceClient::new(redirect),
         }

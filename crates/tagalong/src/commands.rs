@@ -8,6 +8,7 @@ use jiff::Timestamp;
 pub(crate) mod affiliate;
 pub(crate) mod attendee;
 pub(crate) mod click;
+pub(crate) mod delivery;
 pub(crate) mod event;
 pub(crate) mod funnel;
 pub(crate) mod healthcheck;
@@ -19,6 +20,7 @@ pub(crate) mod product;
 pub(crate) mod programme;
 pub(crate) mod sale;
 pub(crate) mod snippet;
+pub(crate) mod source;
 pub(crate) mod webinar;
 
 /// How much of a list to print, and how.

@@ -55,6 +55,10 @@ enum Client {
     #[command(subcommand)]
     Click(commands::click::Command),
     #[command(subcommand)]
+    Source(commands::source::Command),
+    #[command(subcommand)]
+    Delivery(commands::delivery::Command),
+    #[command(subcommand)]
     Links(commands::links::Command),
     #[command(subcommand)]
     Event(commands::event::Command),
@@ -98,6 +102,8 @@ fn run(command: Client) -> ExitCode {
             Client::Attendee(command) => command.run().await,
             Client::Sale(command) => command.run().await,
             Client::Click(command) => command.run().await,
+            Client::Source(command) => command.run().await,
+            Client::Delivery(command) => command.run().await,
             Client::Links(command) => command.run().await,
             Client::Event(command) => command.run().await,
             Client::Funnel(args) => args.run().await,

@@ -8,17 +8,21 @@ use std::{
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
-use tagalong_attendee_registry::{keys, store::Store};
+use tagalong_attendee_registry::{Hooks, keys, store::Store};
 use tagalong_chassis::{
     config::{self, LogConfig},
     process::{self, Flags, Process, announce},
+    public_url::PublicUrl,
     serve, transport,
 };
-use tagalong_link_rendering::PublicUrl;
 use tagalong_redirect::Peers;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, runtime::Handle};
 
 use crate::{client::Clients, demo, output};
+
+mod front;
+
+use front::Front;
 
 /// Run everything in one process, with a database of its own
 #[derive(clap::Args, Clone, Debug)]
@@ -169,17 +173,21 @@ impl All {
             .context("the registry's database cannot be opened")?;
         let (keys, tokens) = keys::open(&store, &registry.data_keys, &registry.token_keys).await?;
         let tokens = tokens.ring()?;
+        let public_url = public_url(&config.link_rendering.public_url, &http)?;
+        // Hooks are answered where visitors come in.
+        let hooks = Hooks { public_url: public_url.clone(), ..config.attendee_registry.hooks()? };
         let registry = tagalong_attendee_registry::Service::new(
             store,
             keys,
             tokens.clone(),
+            hooks,
             clock.clone(),
             drain.clone(),
         );
         let to_registry = transport::local_at_home(registry.routes());
 
         let rendering = tagalong_link_rendering::Service::new(
-            public_url(&config.link_rendering.public_url, &http)?,
+            public_url,
             to_registry.clone(),
             tokens.clone(),
             clock.clone(),
@@ -228,8 +236,9 @@ impl All {
         let Process { drain, ready, metrics, .. } = process;
         let routes = redirect.add_to(rendering.add_to(registry.routes()));
         let visitors = {
-            let redirect = redirect.clone();
-            move || redirect.http()
+            let (redirect, hooks) = (redirect.clone(), registry.http());
+            let runtime = Handle::current();
+            move || Front::new(redirect.http(), hooks.clone(), runtime.clone())
         };
         let limits = serve::HttpLimits::default();
         let services = async {
@@ -254,7 +263,7 @@ impl All {
 
 /// Where links point: as configured, else to where visitors come in.
 fn public_url(configured: &PublicUrl, http: &TcpListener) -> anyhow::Result<PublicUrl> {
-    if *configured != PublicUrl::default() {
+    if *configured != PublicUrl::local(8080) {
         return Ok(configured.clone());
     }
     let mut address = http.local_addr()?;

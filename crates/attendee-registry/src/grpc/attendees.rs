@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status};
 use super::{Registry, after_uuid, refuse};
 use crate::{
     attendee::Reference,
-    error::{Error, Result},
+    error::Result,
     field,
     store::{
         attendees::{self, Report},
@@ -69,10 +69,7 @@ impl AttendeeService for Registry {
                 Reference::read("attendee", request.into_inner().attendee, &self.tokens)?;
             let row = attendees::get(db, &self.keys, &reference).await?;
             let email = match &row.email_sealed {
-                Some(sealed) => self
-                    .keys
-                    .open(row.id, sealed)
-                    .map_err(|error| Error::internal(error.to_string()))?,
+                Some(sealed) => self.keys.open(row.id, sealed)?,
                 None => String::new(),
             };
             Ok(v1::ExportAttendeeResponse {

@@ -17,6 +17,7 @@ use crate::{
     field,
     store::{
         catalogue::{self, Write},
+        deliveries::{self, waits_for_product},
         feed, page, sales, test_records,
     },
     time,
@@ -165,14 +166,17 @@ impl CatalogueService for Registry {
     ) -> Result<Response<v1::CreateProductResponse>, Status> {
         let message = request.into_inner();
         let new = Product::read(message.product.clone()).map_err(refuse)?;
-        self.once("CreateProduct", &message.request_id, &message, |db, now| {
+        let done = self.once("CreateProduct", &message.request_id, &message, |db, now| {
             Box::pin(async move {
                 let product = catalogue::put_product(db, Write::Create, &new, now).await?;
                 product_changed(db, &product, now).await?;
                 Ok(v1::CreateProductResponse { product: Some(product) })
             })
-        })
-        .await
+        });
+        let done = done.await?;
+        // Deliveries may have waited for it.
+        self.inbox.arrived.notify_one();
+        Ok(done)
     }
 
     async fn update_product(
@@ -181,14 +185,17 @@ impl CatalogueService for Registry {
     ) -> Result<Response<v1::UpdateProductResponse>, Status> {
         let message = request.into_inner();
         let new = Product::read(message.product.clone()).map_err(refuse)?;
-        self.once("UpdateProduct", &message.request_id, &message, |db, now| {
+        let done = self.once("UpdateProduct", &message.request_id, &message, |db, now| {
             Box::pin(async move {
                 let product = catalogue::put_product(db, Write::Replace, &new, now).await?;
                 product_changed(db, &product, now).await?;
                 Ok(v1::UpdateProductResponse { product: Some(product) })
             })
-        })
-        .await
+        });
+        let done = done.await?;
+        // Deliveries may have waited for it.
+        self.inbox.arrived.notify_one();
+        Ok(done)
     }
 
     async fn get_product(
@@ -383,7 +390,10 @@ async fn product_changed(db: &Db, product: &v1::Product, now: i64) -> Result<()>
     let changed =
         v1::CatalogueChanged { product_id: product.id.clone(), ..v1::CatalogueChanged::default() };
     feed::record(db, now, product.test, v1::event::Kind::CatalogueChanged(changed)).await?;
-    sales::map_items(db, &product.programme_id, &product.id, &product.external_ids, now).await
+    let (programme, names) = (&product.programme_id, &product.external_ids);
+    sales::map_items(db, programme, &product.id, names, now).await?;
+    let waiting: Vec<_> = names.iter().map(|name| waits_for_product(programme, name)).collect();
+    deliveries::wake(db, &waiting).await
 }
 
 async fn webinar_changed(

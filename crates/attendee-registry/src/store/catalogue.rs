@@ -57,7 +57,7 @@ pub(crate) enum Write {
 }
 
 /// Whether the stored record, if any, allows the write; its time of creation.
-fn allow(
+pub(super) fn allow(
     write: Write,
     what: What,
     name: &str,
@@ -77,7 +77,7 @@ fn allow(
 }
 
 /// Inserts a row, or replaces the one with its key.
-async fn put<A>(db: &impl ConnectionTrait, row: A, write: Write) -> Result<()>
+pub(super) async fn put<A>(db: &impl ConnectionTrait, row: A, write: Write) -> Result<()>
 where
     A: sea_orm::ActiveModelTrait + sea_orm::ActiveModelBehavior + Send,
     <A::Entity as sea_orm::EntityTrait>::Model: sea_orm::IntoActiveModel<A> + Sync,

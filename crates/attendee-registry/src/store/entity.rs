@@ -29,6 +29,7 @@ table!(programme, "programme", {
     test: bool,
     revision: i64,
     created_at: i64,
+    ignore_affiliate_case: bool,
 });
 
 table!(affiliate, "affiliate", {
@@ -421,4 +422,68 @@ table!(
     currency: String,
     number: i64,
     value: i64,
+});
+
+table!(source, "source", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    id: String,
+    preset: String,
+    title: String,
+    programme: Option<String>,
+    keep_emails: bool,
+    disabled: bool,
+    revision: i64,
+    created_at: i64,
+});
+
+table!(source_webinar, "source_webinar", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    source: String,
+    // Empty for every webinar that is not named otherwise.
+    #[sea_orm(primary_key, auto_increment = false)]
+    external_id: String,
+    webinar: String,
+});
+
+table!(
+    /// The secrets of sources.
+    source_key, "source_key", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    id: Uuid,
+    source: String,
+    sealed: Vec<u8>,
+    created_at: i64,
+    expires_at: Option<i64>,
+});
+
+table!(
+    /// What was posted to sources.
+    delivery, "delivery", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    id: Uuid,
+    source: String,
+    // Keyed: tells the very same body again.
+    digest: Vec<u8>,
+    received_at: i64,
+    copies: i32,
+    // None where it was erased with the person it tells about.
+    sealed: Option<Vec<u8>>,
+    state: i32,
+    kind: String,
+    // Empty where it is not parked.
+    reason: String,
+    path: String,
+    message: String,
+    // What has to be known before it can be mapped.
+    waits_for: Option<String>,
+    handled_at: Option<i64>,
+});
+
+table!(
+    /// Whose addresses deliveries hold.
+    delivery_email, "delivery_email", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    delivery: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    hash: Vec<u8>,
 });

@@ -11,9 +11,10 @@ use super::{
     catalogue,
     entity::{
         affiliate, affiliate_coupon, affiliate_email, assignment, attendee, attendee_email,
-        attendee_request, click, click_claim, decision, decision_conflict, decision_touch, event,
-        item, order_email, payment, policy, product, product_external_id, programme, registration,
-        request, reversal, sale_order, suspension, touch, webinar, webinar_product,
+        attendee_request, click, click_claim, decision, decision_conflict, decision_touch,
+        delivery, delivery_email, event, item, order_email, payment, policy, product,
+        product_external_id, programme, registration, request, reversal, sale_order, source,
+        source_key, source_webinar, suspension, touch, webinar, webinar_product,
     },
     feed, sales,
 };
@@ -77,6 +78,8 @@ async fn remove_webinar(db: &impl ConnectionTrait, id: &str, now: i64) -> Result
     removed += delete::<attendee::Entity>(db, attendee::Column::Webinar.eq(id)).await?;
     let links = webinar_product::Column::Webinar.eq(id);
     removed += delete::<webinar_product::Entity>(db, links).await?;
+    let links = source_webinar::Column::Webinar.eq(id);
+    removed += delete::<source_webinar::Entity>(db, links).await?;
     removed += delete::<webinar::Entity>(db, webinar::Column::Id.eq(id)).await?;
     catalogue::removed(db, "webinar", id, now).await?;
     let gone = v1::CatalogueChanged { webinar_id: id.to_owned(), ..Default::default() };
@@ -92,6 +95,7 @@ async fn remove_programme(db: &impl ConnectionTrait, id: &str, now: i64) -> Resu
     let products = sales::products_of_programme(db, id).await?;
     let mut removed = remove_orders(db, id).await?;
     removed += remove_clicks(db, id).await?;
+    removed += remove_sources(db, id).await?;
     removed += catalogue::forget_products(db, &products, now).await?;
     for product in &products {
         let names = product_external_id::Column::Product.eq(product);
@@ -164,6 +168,21 @@ async fn remove_clicks(db: &impl ConnectionTrait, programme: &str) -> Result<u64
         click_claim::Column::Click.in_subquery(ids::<click::Entity>(click::Column::Id, own()));
     let removed = delete::<click_claim::Entity>(db, claims).await?;
     Ok(removed + delete::<click::Entity>(db, own()).await?)
+}
+
+async fn remove_sources(db: &impl ConnectionTrait, programme: &str) -> Result<u64> {
+    let own = || source::Column::Programme.eq(programme);
+    let sources = || ids::<source::Entity>(source::Column::Id, own());
+    let posted = delivery::Column::Source.in_subquery(sources());
+    let deliveries = ids::<delivery::Entity>(delivery::Column::Id, posted.clone());
+    let whose = delivery_email::Column::Delivery.in_subquery(deliveries);
+    let mut removed = delete::<delivery_email::Entity>(db, whose).await?;
+    removed += delete::<delivery::Entity>(db, posted).await?;
+    let whose = source_key::Column::Source.in_subquery(sources());
+    removed += delete::<source_key::Entity>(db, whose).await?;
+    let whose = source_webinar::Column::Source.in_subquery(sources());
+    removed += delete::<source_webinar::Entity>(db, whose).await?;
+    Ok(removed + delete::<source::Entity>(db, own()).await?)
 }
 
 /// Removes the events of tests once no test is left, so that tests that run again and again leave nothing behind. Never

@@ -290,7 +290,7 @@ proptest! {
                 request_id: text(0), webinar_id: or(1, "launch"), email: text(2), keep_email: true,
                 affiliate_id: text(3), programme_id: or(4, ""), session_id: text(5), click_id: or(6, ""),
                 key: Some(v1::RegistrationKey { source: text(7), external_webinar_id: text(8), external_id: text(9) }),
-                registered_at: at, unverified: false,
+                registered_at: at, unverified: false, test: false,
             };
             not_ours("register", world.register(request).await)?;
             let mut sale = order(&text(10), v1::BuyerReferences {

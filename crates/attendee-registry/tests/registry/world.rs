@@ -9,7 +9,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tagalong_attendee_registry::{Service, keys::DataKeys, store::Store};
+use tagalong_attendee_registry::{Config, Hooks, Service, keys::DataKeys, store::Store};
 use tagalong_attribution::token::KeyRing;
 use tagalong_chassis::{
     clock::Clock,
@@ -20,7 +20,8 @@ use tagalong_chassis::{
 use tagalong_proto::v1::{
     self, attendee_service_client::AttendeeServiceClient,
     catalogue_service_client::CatalogueServiceClient, click_service_client::ClickServiceClient,
-    event_service_client::EventServiceClient, sale_service_client::SaleServiceClient,
+    delivery_service_client::DeliveryServiceClient, event_service_client::EventServiceClient,
+    sale_service_client::SaleServiceClient, source_service_client::SourceServiceClient,
 };
 use tonic::{Code, Status};
 use uuid::Uuid;
@@ -40,6 +41,7 @@ pub(crate) const DAY: i64 = 24 * HOUR;
 pub(crate) struct World {
     pub(crate) database: TestDatabase,
     pub(crate) tokens: KeyRing,
+    pub(crate) hooks: Hooks,
     pub(crate) service: Service,
     transport: Transport,
     seconds: Arc<AtomicI64>,
@@ -49,11 +51,17 @@ fn keys() -> DataKeys {
     DataKeys::new([7; 32], [8; 32])
 }
 
-async fn start(url: &str, keys: DataKeys, tokens: &KeyRing, seconds: &Arc<AtomicI64>) -> Service {
+async fn start(
+    url: &str,
+    keys: DataKeys,
+    tokens: &KeyRing,
+    hooks: &Hooks,
+    seconds: &Arc<AtomicI64>,
+) -> Service {
     let store = Store::connect(url).await.unwrap();
     let seconds = Arc::clone(seconds);
     let clock = Clock::new(move || Timestamp::from_second(seconds.load(Ordering::SeqCst)).unwrap());
-    Service::new(store, keys, tokens.clone(), clock, Drain::default())
+    Service::new(store, keys, tokens.clone(), hooks.clone(), clock, Drain::default())
 }
 
 impl World {
@@ -62,9 +70,11 @@ impl World {
         let database = database().await;
         let tokens = KeyRing::new(1, [(1, [9; 32])]).unwrap();
         let seconds = Arc::new(AtomicI64::new(NOON));
-        let service = start(&database.url, keys(), &tokens, &seconds).await;
+        let public_url = "https://hooks.example.com".parse().unwrap();
+        let hooks = Hooks { public_url, ..Config::default().hooks().unwrap() };
+        let service = start(&database.url, keys(), &tokens, &hooks, &seconds).await;
         let transport = local(service.routes());
-        Self { database, tokens, service, transport, seconds }
+        Self { database, tokens, hooks, service, transport, seconds }
     }
 
     /// A registry with a programme, a webinar that promotes `ticket` and offers `course` and `extra`.
@@ -80,13 +90,13 @@ impl World {
 
     /// The same database, opened anew, with other keys where given.
     pub(crate) async fn reopened(self, with: Option<DataKeys>) -> Self {
-        let Self { database, tokens, service, transport, seconds } = self;
+        let Self { database, tokens, hooks, service, transport, seconds } = self;
         drop(transport);
         service.close().await.unwrap();
         let keys = with.unwrap_or_else(keys);
-        let service = start(&database.url, keys, &tokens, &seconds).await;
+        let service = start(&database.url, keys, &tokens, &hooks, &seconds).await;
         let transport = local(service.routes());
-        Self { database, tokens, service, transport, seconds }
+        Self { database, tokens, hooks, service, transport, seconds }
     }
 
     pub(crate) fn catalogue(&self) -> CatalogueServiceClient<Transport> {
@@ -107,6 +117,14 @@ impl World {
 
     pub(crate) fn events(&self) -> EventServiceClient<Transport> {
         EventServiceClient::new(self.transport.clone())
+    }
+
+    pub(crate) fn sources(&self) -> SourceServiceClient<Transport> {
+        SourceServiceClient::new(self.transport.clone())
+    }
+
+    pub(crate) fn deliveries(&self) -> DeliveryServiceClient<Transport> {
+        DeliveryServiceClient::new(self.transport.clone())
     }
 
     /// Moves the clock to some seconds after noon.

@@ -12,6 +12,7 @@ use crate::{
     error::Result,
     keys::DataKeys,
     store::{
+        deliveries,
         entity::{attendee, attendee_email, click_claim, registration},
         feed, requests, sales,
     },
@@ -39,6 +40,8 @@ pub(crate) async fn erase(
     now: i64,
 ) -> Result<attendee::Model> {
     let (id, test) = (attendee.id, attendee.test);
+    // First, because it goes by the addresses.
+    deliveries::erase_bodies(db, id).await?;
     sales::forget_buyer(db, id).await?;
     attendee_email::Entity::delete_many()
         .filter(attendee_email::Column::Attendee.eq(id))

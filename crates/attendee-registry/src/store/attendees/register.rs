@@ -139,7 +139,7 @@ impl Known {
             let problem = format!("names a registration for webinar {webinar}");
             return Err(Error::invalid("key", problem));
         }
-        Ok(Admitted::Registration { attendee, programme, test: webinar.test })
+        Ok(Admitted::Registration { attendee, programme, test: webinar.test || new.test })
     }
 
     /// The programme that issued the affiliate of a registration.
@@ -316,9 +316,7 @@ impl Set<'_> {
             }
             person.has_email = true;
             if report.new.keep_email && attendee.email_sealed.is_none() {
-                let sealed = self.keys.seal(attendee.id, email);
-                attendee.email_sealed =
-                    Some(sealed.map_err(|error| Error::internal(error.to_string()))?);
+                attendee.email_sealed = Some(self.keys.seal(attendee.id, email)?);
             }
         }
         Ok(owner.is_none())

@@ -64,7 +64,8 @@ impl World {
         let store = Store::connect(&url).await.unwrap();
         let clock = Clock::new(|| Timestamp::from_second(NOON).unwrap());
         let ring = KeyRing::new(1, [(1, [9; 32])]).unwrap();
-        let service = Service::new(store, keys(), ring.clone(), clock, Drain::default());
+        let hooks = crate::Config::default().hooks().unwrap();
+        let service = Service::new(store, keys(), ring.clone(), hooks, clock, Drain::default());
         let transport = local(service.routes());
         campaign(transport.clone()).await;
         people(transport, &ring).await;
@@ -289,6 +290,7 @@ fn any_request() -> impl Strategy<Value = v1::RegisterAttendeeRequest> {
                 // The third has not arrived.
                 click_id: if (1..4).contains(&click) { click_id(click) } else { String::new() },
                 unverified,
+                test: id == 3,
             }
         },
     )

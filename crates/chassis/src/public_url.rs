@@ -3,10 +3,6 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
-use tagalong_attribution::{
-    id::{AffiliateId, ProductId},
-    link,
-};
 use url::Url;
 
 /// Longest base, in bytes: with the longest path behind it, a link still fits into a QR code.
@@ -32,33 +28,22 @@ pub enum PublicUrlError {
     TooLong,
 }
 
-/// Where the redirect is reached from outside: `http` or `https`, a host, perhaps a path that all our links
-/// share. The public part of every link that is rendered.
+/// Where a service is reached from outside: `http` or `https`, a host, perhaps a path that all its links share.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PublicUrl(String);
 
 impl PublicUrl {
-    /// The purchase link of a product.
-    pub(crate) fn purchase_link(
-        &self,
-        product: &ProductId,
-        affiliate: Option<&AffiliateId>,
-        token: &str,
-    ) -> String {
-        self.0.clone() + &link::purchase_path(product, affiliate, Some(token))
+    /// A service on this machine.
+    #[must_use]
+    pub fn local(port: u16) -> Self {
+        Self(format!("http://127.0.0.1:{port}"))
     }
 
-    /// The affiliate link of a product.
-    pub(crate) fn affiliate_link(&self, product: &ProductId, affiliate: &AffiliateId) -> String {
-        self.0.clone() + &link::affiliate_path(product, affiliate)
-    }
-}
-
-impl Default for PublicUrl {
-    /// A redirect on this machine.
-    fn default() -> Self {
-        Self("http://127.0.0.1:8080".to_owned())
+    /// The URL of a path that begins with a slash.
+    #[must_use]
+    pub fn join(&self, path: &str) -> String {
+        format!("{}{path}", self.0)
     }
 }
 
