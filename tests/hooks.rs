@@ -99,7 +99,7 @@ impl Sender {
             }
             let id = format!("{}-{n}", self.name);
             let body = (self.body)(&id);
-            for _ in 0..1 + u8::from(n % 5 == 0) {
+            for _ in 0..=u8::from(n % 5 == 0) {
                 let begin = Instant::now();
                 while post(&client, &self.base, &path, &body).await.ok() != Some(200) {
                     assert!(begin.elapsed() < PATIENCE, "{id} is not taken");
@@ -133,13 +133,13 @@ async fn kill_while_webhooks_arrive(composition: Composition, kills: u64) {
             body: |id| registration(id, &format!("{id}@people.example"), "max"),
         };
         tools.spawn(tool.run(stop.clone(), progress.clone()));
-        let shop = Sender {
+        let checkout = Sender {
             name: format!("order-{n}"),
             base: system.hooks(),
             source: "shop",
             body: |id| payment(id, &format!("{id}@buyers.example")),
         };
-        shops.spawn(shop.run(stop.clone(), progress.clone()));
+        shops.spawn(checkout.run(stop.clone(), progress.clone()));
     }
     for _ in 0..kills {
         // So that there is something to lose.

@@ -202,8 +202,8 @@ fn links(links: &Links) -> anyhow::Result<()> {
         links.settings.iter().map(|(name, what)| format!("<{name}> is {what}")).collect();
     paragraph("In these", &settings)?;
     if !links.landing_parameters.is_empty() {
-        let names = links.landing_parameters.join(", ");
-        output::line(format!("\nIts pages take or hand on the affiliate as: {names}"))?;
+        let parameters = links.landing_parameters.join(", ");
+        output::line(format!("\nIts pages take or hand on the affiliate as: {parameters}"))?;
     }
     if let Some(field) = &links.reference {
         let max = field.max_length.map(|max| format!(", at most {max} characters"));
