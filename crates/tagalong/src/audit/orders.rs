@@ -158,13 +158,18 @@ impl Order {
         let item = self.items.entry(sale.item.clone()).or_insert_with(|| Item {
             product: sale.product.clone(),
             kind: sale.kind,
-            platform: sale.affiliate.clone(),
+            platform: sale.affiliate.as_deref().map(shown),
             net: Amounts::default(),
             line,
         });
         if sale.affiliate.as_ref().is_some_and(|affiliate| !affiliate.is_empty()) {
-            item.platform.clone_from(&sale.affiliate);
+            item.platform = sale.affiliate.as_deref().map(shown);
         }
         item.net.add_signed(sale.amount.as_ref(), sign);
     }
+}
+
+/// A name as it may be shown: some platforms use somebody's address as one.
+pub(super) fn shown(name: &str) -> String {
+    if name.contains('@') { "(an e-mail address)".to_owned() } else { name.to_owned() }
 }

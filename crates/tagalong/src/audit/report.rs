@@ -9,7 +9,12 @@ use tagalong_attribution::{
     resolve::{Buyer, CarriedBy},
 };
 
-use super::{judging::Judged, money::Amounts, orders::Orders, people::People};
+use super::{
+    judging::Judged,
+    money::Amounts,
+    orders::{Orders, shown},
+    people::People,
+};
 
 /// Some sales together.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -183,9 +188,9 @@ pub(super) fn report(
     for (order, judged) in orders.all.iter().zip(judged) {
         for ((name, item), judged) in order.items.iter().zip(judged) {
             sales.push(Sale {
-                order: order.id.clone(),
-                item: name.clone(),
-                product: item.product.clone(),
+                order: shown(&order.id),
+                item: shown(name),
+                product: shown(&item.product),
                 sold_at: order.sold_at,
                 reversed: item.net.is_reversed(),
                 commission: commission.map(|rate| item.net.share(rate)),

@@ -87,6 +87,10 @@ fn a_campaign_is_audited() {
     assert_eq!(report.missing.amounts.plain(), [("1994.50".to_owned(), "EUR".to_owned())]);
     let commission = report.missing.commission.as_ref().unwrap();
     assert_eq!(commission.plain(), [("797.80".to_owned(), "EUR".to_owned())]);
+    let of_all = report.affiliates.iter().filter_map(|of| of.credits.missing().commission);
+    let mut of_all_together = money::Amounts::default();
+    of_all.for_each(|commission| of_all_together.add(&commission));
+    assert_eq!(of_all_together, *commission, "the parts are the sum");
     assert_eq!(report.unmatched.sales, 1);
     let affiliates: Vec<&str> = report.affiliates.iter().map(|of| of.id.as_str()).collect();
     assert_eq!(affiliates, ["anna", "max", "eva"]);
@@ -228,6 +232,25 @@ fn the_page_runs_nothing_and_asks_for_nothing() {
     let orders: Vec<&str> = rows.iter().map(|row| row.get(0).unwrap()).collect();
     assert_eq!(orders, [bad, "'=1+1"]);
     assert!(rows.iter().flatten().all(|text| !text.starts_with('=') && !text.contains('@')));
+}
+
+#[test]
+fn no_answer_holds_an_address() {
+    let orders = "order,product,date,email,affiliate\n\
+        jane@example.com,jane@example.com,2026-11-03,jane@example.com,eva@example.com\n";
+    let report = audit(REGISTRATIONS_OF_A_CAMPAIGN, orders, &[]);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("audit.csv");
+    list::write(&report, &path).unwrap();
+    for text in [
+        terminal::text(&report, &TimeZone::UTC),
+        page::page(&report, &TimeZone::UTC),
+        fs::read_to_string(path).unwrap(),
+        serde_json::to_string(&report).unwrap(),
+    ] {
+        assert!(!text.contains("@example"), "{text}");
+    }
+    assert_eq!(report.missing.sales, 1);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 use std::io::Write as _;
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn reading() -> Reading {
@@ -163,4 +165,43 @@ fn what_an_export_made_harmless_is_read_as_it_was() {
         ids.push(Registration::read(row).unwrap().id);
     }
     assert_eq!(ids, ["=1+1", "'plain"]);
+}
+
+proptest! {
+    #[test]
+    fn whatever_stands_in_a_field_is_read_or_refused(text in "[ -~]{0,20}|[0-9.,:/+-]{0,20}|\\PC{0,20}") {
+        if let Some(written) = time::Written::read(&text) {
+            let _ = (written.shows(), written.at_time(&text));
+            for order in [DateOrder::DayFirst, DateOrder::MonthFirst] {
+                let _ = written.moment(order, &TimeZone::UTC, Edge::End);
+            }
+        }
+        if let Some(written) = money::Written::read(&text) {
+            let _ = written.shows();
+            for (decimal, exponent) in [(Decimal::Comma, 2), (Decimal::Point, 0), (Decimal::Point, 3)] {
+                let units = written.minor_units(decimal, exponent);
+                prop_assert!(units.is_none_or(|units| units.unsigned_abs() <= 1_000_000_000_000_000));
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_stands_in_a_file_is_read_or_refused(
+        bytes in proptest::collection::vec(any::<u8>(), 0..200),
+        rest in "[a-z0-9;,@\"\n. -]{0,100}",
+    ) {
+        for head in ["", "order;date;amount;email\n", "email,registered_at\n"] {
+            let text = [head.as_bytes(), rest.as_bytes(), &bytes].concat();
+            for layout in [&REGISTRATIONS, &SALES, &PARTNERS] {
+                let Ok(sheet) = open(&text, layout) else { continue };
+                let mut rows = sheet.rows().unwrap();
+                let mut before = sheet.header_line;
+                while let Some(row) = rows.next().unwrap() {
+                    prop_assert!(row.line > before);
+                    before = row.line;
+                    let _ = (Sale::read(row), Registration::read(row));
+                }
+            }
+        }
+    }
 }
