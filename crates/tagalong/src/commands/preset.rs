@@ -180,13 +180,13 @@ fn show(preset: &Preset) -> anyhow::Result<()> {
 
 fn links(links: &Links) -> anyhow::Result<()> {
     let Links { affiliate, content, purchase, invitation, .. } = links;
-    let named: [(&str, &Option<Templates>); 4] = [
+    let pages: [(&str, &Option<Templates>); 4] = [
         ("Its affiliate link", affiliate),
         ("Its link to any page", content),
         ("Checkout", purchase),
         ("Registration page", invitation),
     ];
-    for (name, templates) in named {
+    for (name, templates) in pages {
         let Some(templates) = templates else { continue };
         output::line(format!("\n{name}"))?;
         for (name, template) in [
@@ -202,8 +202,8 @@ fn links(links: &Links) -> anyhow::Result<()> {
         links.settings.iter().map(|(name, what)| format!("<{name}> is {what}")).collect();
     paragraph("In these", &settings)?;
     if !links.landing_parameters.is_empty() {
-        let names = links.landing_parameters.join(", ");
-        output::line(format!("\nIts pages take or hand on the affiliate as: {names}"))?;
+        let parameters = links.landing_parameters.join(", ");
+        output::line(format!("\nIts pages take or hand on the affiliate as: {parameters}"))?;
     }
     if let Some(field) = &links.reference {
         let max = field.max_length.map(|max| format!(", at most {max} characters"));
