@@ -55,6 +55,14 @@ impl Field {
         self.0.iter().find_map(|candidate| candidate.text(scope))
     }
 
+    /// What stands there, as it is.
+    pub(crate) fn raw<'a>(&'a self, scope: Scope<'a>) -> Option<&'a str> {
+        self.0
+            .iter()
+            .flat_map(|candidate| &candidate.parts)
+            .find_map(|part| part.texts(scope).next())
+    }
+
     /// Whether anything stands there, be it null or empty.
     pub(crate) fn exists(&self, scope: Scope<'_>) -> bool {
         self.0.iter().flat_map(|candidate| &candidate.parts).any(|part| part.exists(scope))

@@ -27,8 +27,8 @@ impl Scheme {
         let payload = Payload::of(delivery, &[]);
         let root = &document::fold(&payload).map_err(|_| Refusal::Unsigned)?;
         let scope = Scope { payload: &payload, root, item: root };
-        let given = self.path.text(scope).ok_or(Refusal::Unsigned)?;
-        let secret = fitting(secrets, |secret| same(&given, secret))?;
+        let given = self.path.raw(scope).ok_or(Refusal::Unsigned)?;
+        let secret = fitting(secrets, |secret| same(given, secret))?;
         Ok(Authentic::whole(delivery, secret))
     }
 }

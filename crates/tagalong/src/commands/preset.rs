@@ -180,13 +180,13 @@ fn show(preset: &Preset) -> anyhow::Result<()> {
 
 fn links(links: &Links) -> anyhow::Result<()> {
     let Links { affiliate, content, purchase, invitation, .. } = links;
-    let named: [(&str, &Option<Templates>); 4] = [
+    let pages: [(&str, &Option<Templates>); 4] = [
         ("Its affiliate link", affiliate),
         ("Its link to any page", content),
         ("Checkout", purchase),
         ("Registration page", invitation),
     ];
-    for (name, templates) in named {
+    for (name, templates) in pages {
         let Some(templates) = templates else { continue };
         output::line(format!("\n{name}"))?;
         for (name, template) in [
