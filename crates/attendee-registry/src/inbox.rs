@@ -114,10 +114,8 @@ impl Inbox {
         posted: &Delivery<'_>,
     ) -> Result<Reply, NotTaken> {
         let secrets: Vec<&str> = source.secrets.iter().map(Secret::expose).collect();
-        let payload = source
-            .preset
-            .verify(&secrets, posted, self.clock.now())
-            .map_err(NotTaken::Refused)?;
+        let payload =
+            source.preset.verify(&secrets, posted, self.clock.now()).map_err(NotTaken::Refused)?;
         if let Some(reply) = source.preset.challenge(&secrets, &payload) {
             self.metrics.posted(source.id(), "challenge");
             return Ok(reply);
@@ -200,9 +198,7 @@ impl Inbox {
                 }
                 let outcome = match read {
                     Ok(reading) => taker.take(db, &reading, now).await?,
-                    Err(problem) => {
-                        Outcome { kind: "", emails: Vec::new(), result: Err(problem) }
-                    }
+                    Err(problem) => Outcome { kind: "", emails: Vec::new(), result: Err(problem) },
                 };
                 Ok((deliveries::settle(db, id, outcome, now).await?, true))
             })
@@ -219,7 +215,11 @@ impl Inbox {
     }
 
     /// What a stored delivery says, or why that cannot be told.
-    fn read(&self, row: &delivery::Model, source: &source::Model) -> Result<Result<Reading, Problem>> {
+    fn read(
+        &self,
+        row: &delivery::Model,
+        source: &source::Model,
+    ) -> Result<Result<Reading, Problem>> {
         let Some(payload) = self.payload(row)? else {
             return Ok(Err(problem("ERASED", String::new(), "its body was erased".to_owned())));
         };

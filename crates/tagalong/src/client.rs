@@ -83,8 +83,7 @@ impl Clients {
             clicks: ClickServiceClient::new(registry()).max_decoding_message_size(LARGEST_ANSWER),
             sales: SaleServiceClient::new(registry()).max_decoding_message_size(LARGEST_ANSWER),
             events: EventServiceClient::new(registry()),
-            sources: SourceServiceClient::new(registry())
-                .max_decoding_message_size(LARGEST_ANSWER),
+            sources: SourceServiceClient::new(registry()).max_decoding_message_size(LARGEST_ANSWER),
             deliveries: DeliveryServiceClient::new(registry())
                 .max_decoding_message_size(LARGEST_ANSWER),
             rendering: LinkRenderingServiceClient::new(link_rendering),

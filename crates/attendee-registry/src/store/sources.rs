@@ -39,9 +39,8 @@ pub(crate) async fn put_source(
     let stored = stored.map(|row| (row.revision, row.created_at));
     let created_at = allow(write, What::Source, id, stored, new.revision, now)?;
     if let Some(programme) = &new.programme {
-        let missing = || {
-            Error::invalid("source.programme_id", format!("there is no programme {programme}"))
-        };
+        let missing =
+            || Error::invalid("source.programme_id", format!("there is no programme {programme}"));
         or_invalid(catalogue::programme(db, programme.as_str()).await, missing)?;
     }
     let row = source::Model {
@@ -53,6 +52,7 @@ pub(crate) async fn put_source(
         disabled: new.disabled,
         revision: now.max(stored.map_or(0, |(revision, _)| revision + 1)),
         created_at,
+        registrant_links: new.registrant_links,
     };
     put(db, row.clone().into_active_model(), write).await?;
 
@@ -85,10 +85,7 @@ fn or_invalid<T>(found: Result<T>, missing: impl Fn() -> Error) -> Result<T> {
 }
 
 pub(crate) async fn source(db: &impl ConnectionTrait, id: &str) -> Result<source::Model> {
-    source::Entity::find_by_id(id)
-        .one(db)
-        .await?
-        .ok_or_else(|| Error::not_found(What::Source, id))
+    source::Entity::find_by_id(id).one(db).await?.ok_or_else(|| Error::not_found(What::Source, id))
 }
 
 pub(crate) async fn list(
@@ -245,6 +242,7 @@ pub(crate) async fn messages(
             hook_url: String::new(),
             revision: row.revision,
             created_at: Some(to_proto(row.created_at)),
+            registrant_links: row.registrant_links,
         })
         .collect())
 }

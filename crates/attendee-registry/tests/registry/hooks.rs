@@ -288,8 +288,14 @@ async fn a_source_that_is_not_there_answers_everybody_alike() {
     let request = v1::UpdateSourceRequest { source: Some(zoom), ..Default::default() };
     world.sources().update_source(request).await.unwrap();
     let nothing = Answer { status: StatusCode::NOT_FOUND, allow: None, body: String::new() };
-    for path in ["/-/hooks/none", "/-/hooks/none/secret", "/-/hooks/zoom", "/-/hooks/", "/", "/-/hooks/a/b/c"]
-    {
+    for path in [
+        "/-/hooks/none",
+        "/-/hooks/none/secret",
+        "/-/hooks/zoom",
+        "/-/hooks/",
+        "/",
+        "/-/hooks/a/b/c",
+    ] {
         for method in [Method::GET, Method::HEAD, Method::POST, Method::PUT] {
             let mut post = copecart(SECRET, &payment("o1", "", "max"));
             post.method = method.clone();
@@ -376,7 +382,8 @@ async fn the_same_again_gets_the_same_answer_and_counts_once() {
 #[tokio::test]
 async fn a_refund_may_come_first() {
     let mut sales = Vec::new();
-    for bodies in [[payment("o1", "", "max"), refund("o1")], [refund("o1"), payment("o1", "", "max")]]
+    for bodies in
+        [[payment("o1", "", "max"), refund("o1")], [refund("o1"), payment("o1", "", "max")]]
     {
         let world = world().await;
         for body in &bodies {
@@ -424,9 +431,7 @@ async fn a_webinar_nobody_named_is_parked_until_somebody_does() {
     let mapped = taken(&world).await;
     assert_eq!((mapped.state(), mapped.problem), (DeliveryState::Mapped, None));
     // The person registered when the tool said so, not when we understood it.
-    let request = v1::GetAttendeeRequest {
-        attendee: Some(by_email("launch", "jane@example.com")),
-    };
+    let request = v1::GetAttendeeRequest { attendee: Some(by_email("launch", "jane@example.com")) };
     let jane = world.attendees().get_attendee(request).await.unwrap().into_inner();
     let registered = jane.attendee.unwrap().registrations[0].registered_at.unwrap();
     assert!(registered.seconds <= NOON, "{registered:?}");
@@ -460,13 +465,10 @@ async fn orders_of_a_source_without_programme_wait_for_one() {
     let world = world().await;
     let request = v1::GetSourceRequest { id: "shop".to_owned() };
     let mut shop = world.sources().get_source(request).await.unwrap().into_inner().source.unwrap();
-    for (programme, expected) in
-        [("", Some("PROGRAMME_MISSING")), ("copecart", None)]
-    {
+    for (programme, expected) in [("", Some("PROGRAMME_MISSING")), ("copecart", None)] {
         shop.programme_id = programme.to_owned();
         shop.revision = 0;
-        let request =
-            v1::UpdateSourceRequest { source: Some(shop.clone()), ..Default::default() };
+        let request = v1::UpdateSourceRequest { source: Some(shop.clone()), ..Default::default() };
         world.sources().update_source(request).await.unwrap();
         sell(&world, &payment("o1", "", "max")).await;
         let delivery = taken(&world).await;
@@ -585,8 +587,7 @@ async fn deliveries_are_listed_newest_first_page_by_page() {
     assert_eq!(ids.len(), 6);
     assert!(ids.is_sorted_by(|a, b| a > b), "{ids:?}");
     assert_eq!(listed(&world, DeliveryState::Parked).await.len(), 1);
-    let request =
-        v1::ListDeliveriesRequest { source_id: "shop".to_owned(), ..Default::default() };
+    let request = v1::ListDeliveriesRequest { source_id: "shop".to_owned(), ..Default::default() };
     let of_shop = world.deliveries().list_deliveries(request).await.unwrap().into_inner();
     assert_eq!(of_shop.deliveries.len(), 5);
 
@@ -624,11 +625,8 @@ async fn a_secret_is_exchanged_while_deliveries_go_on() {
 #[tokio::test]
 async fn a_source_without_a_secret_takes_nothing() {
     let world = world().await;
-    let source = v1::Source {
-        id: "bare".to_owned(),
-        preset: "copecart".to_owned(),
-        ..Default::default()
-    };
+    let source =
+        v1::Source { id: "bare".to_owned(), preset: "copecart".to_owned(), ..Default::default() };
     let request = v1::CreateSourceRequest { source: Some(source), ..Default::default() };
     world.sources().create_source(request).await.unwrap();
     for secret in ["", SECRET] {
@@ -687,9 +685,7 @@ async fn whoever_is_erased_is_erased_from_the_inbox_too() {
     let world = world().await;
     zoom(NOON, &zoom_registration("81", "r1", "max")).to(&world).await;
     world.service.take_deliveries().await.unwrap();
-    let request = v1::GetAttendeeRequest {
-        attendee: Some(by_email("launch", "jane@example.com")),
-    };
+    let request = v1::GetAttendeeRequest { attendee: Some(by_email("launch", "jane@example.com")) };
     let jane = world.attendees().get_attendee(request).await.unwrap().into_inner();
     let jane = jane.attendee.unwrap();
     // Bought with another address, recognised by the token.

@@ -96,6 +96,10 @@ pub(crate) struct Settings {
     /// Keep the addresses of those who register too, sealed
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
     keep_emails: Option<bool>,
+    /// Let links by the tool's own registrant ID, `/-/r/SOURCE/REGISTRANT/PRODUCT`, recognise the person: whoever guesses an ID
+    /// gets that person's purchase link
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
+    registrant_links: Option<bool>,
     /// Answer like an unknown source, and take nothing
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
     disabled: Option<bool>,
@@ -109,6 +113,7 @@ impl Settings {
             source.webinars = self.webinars;
         }
         source.keep_emails = self.keep_emails.unwrap_or(source.keep_emails);
+        source.registrant_links = self.registrant_links.unwrap_or(source.registrant_links);
         source.disabled = self.disabled.unwrap_or(source.disabled);
     }
 }
@@ -117,10 +122,7 @@ impl Settings {
 #[expect(clippy::unnecessary_wraps, reason = "what a parser of values has to be")]
 fn webinar(text: &str) -> Result<v1::SourceWebinar, String> {
     let (external_id, webinar_id) = text.rsplit_once('=').unwrap_or(("", text));
-    Ok(v1::SourceWebinar {
-        external_id: external_id.to_owned(),
-        webinar_id: webinar_id.to_owned(),
-    })
+    Ok(v1::SourceWebinar { external_id: external_id.to_owned(), webinar_id: webinar_id.to_owned() })
 }
 
 /// Where a secret comes from. Never from the command line itself, which process lists show.
