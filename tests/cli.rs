@@ -3,6 +3,7 @@
 mod help;
 mod records;
 mod sales;
+mod sources;
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},

@@ -3,6 +3,7 @@
 //! * `support`: builds, starts, kills and asks them
 //! * `rules`: the rules that always hold, each on one process and on three
 //! * `restart`, `crash`: what is left after a kill
+//! * `hooks`: webhooks
 //! * `shipping`: redirects and registries that come and go
 //! * `partition`: purchase links without what is behind them
 //! * `cli`: the command line
@@ -20,6 +21,7 @@
 mod bad_input;
 mod cli;
 mod crash;
+mod hooks;
 mod other_languages;
 mod partition;
 mod real_browser;

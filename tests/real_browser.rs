@@ -88,8 +88,7 @@ async fn load(system: &System, site: &Site) -> Clients {
 async fn attendee(clients: &Clients, email: &str) -> Option<v1::Attendee> {
     let email = v1::AttendeeEmail { webinar_id: "show".to_owned(), email: email.to_owned() };
     let reference = Some(v1::attendee_reference::Reference::Email(email));
-    let request =
-        v1::GetAttendeeRequest { attendee: Some(v1::AttendeeReference { reference }) };
+    let request = v1::GetAttendeeRequest { attendee: Some(v1::AttendeeReference { reference }) };
     clients.attendees.clone().get_attendee(request).await.ok()?.into_inner().attendee
 }
 

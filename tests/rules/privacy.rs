@@ -6,10 +6,13 @@ use reqwest::Method;
 use tagalong_proto::v1;
 use tonic::{Code, Status};
 
-use crate::support::{
-    Browser, Clients, Composition, Options, System, campaign,
-    leaks::{files_with, holds},
-    until,
+use crate::{
+    hooks,
+    support::{
+        Browser, Clients, Composition, Options, System, campaign,
+        leaks::{files_with, holds},
+        until,
+    },
 };
 
 /// Parts of one address, so that no spelling of it is missed.
@@ -135,6 +138,49 @@ async fn mention_everywhere(clients: &Clients) -> String {
     rendered.token
 }
 
+/// Posts the address to hooks, where it is refused, taken and parked. Returns the secret in their URLs.
+async fn mention_in_webhooks(system: &System, clients: &Clients) -> String {
+    hooks::add_source(clients, "tool", "generic-webinar").await;
+    hooks::add_source(clients, "shop", "generic-checkout").await;
+    let client = hooks::client();
+    let registration = hooks::registration("p1", ADDRESS, "max");
+    let nameless = serde_json::json!({ "email": ADDRESS, "aff": ADDRESS });
+    let id = hooks::registration(ADDRESS, ADDRESS, "max");
+    let payment = hooks::payment("hooked", ADDRESS);
+    let mut unknown = payment.clone();
+    unknown["product_id"] = "nobody's".into();
+    let mut unreadable = payment.clone();
+    unreadable["order_id"] = serde_json::Value::Null;
+    for (source, body) in [
+        ("tool", registration),
+        ("tool", nameless),
+        ("tool", id),
+        ("shop", payment),
+        ("shop", unknown),
+        ("shop", unreadable),
+    ] {
+        for (path, status) in [
+            (format!("{source}/{ADDRESS}"), 401),
+            (format!("{ADDRESS}/{ADDRESS}"), 404),
+            (format!("{source}/{}", hooks::SECRET), 200),
+        ] {
+            let answer = hooks::post(&client, &system.hooks(), &path, &body).await.unwrap();
+            assert_eq!(answer, status, "{body}");
+        }
+    }
+    until("the deliveries are taken", async || {
+        let request = v1::ListDeliveriesRequest::default();
+        let listed = clients.deliveries.clone().list_deliveries(request).await.unwrap();
+        let listed = listed.into_inner().deliveries;
+        let shown = format!("{listed:?}");
+        assert!(MARKS.iter().all(|mark| !holds(shown.as_bytes(), mark)), "{shown}");
+        let waits = |delivery: &v1::Delivery| delivery.state() == v1::DeliveryState::Received;
+        (listed.len() == 6 && !listed.iter().any(waits)).then_some(())
+    })
+    .await;
+    hooks::SECRET.to_owned()
+}
+
 /// Addresses are in the registry only, hashed or sealed: never in a log, metric, event, error or in clear on disk.
 /// Tokens are in no log either.
 pub(super) async fn rule_08_addresses_stay_in_the_registry(composition: Composition) {
@@ -167,6 +213,7 @@ pub(super) async fn rule_08_addresses_stay_in_the_registry(composition: Composit
         let request = v1::ResolveRequest { path_and_query: link };
         clients.redirect.clone().resolve(request).await.unwrap();
     }
+    let posted = mention_in_webhooks(&system, &clients).await;
     system.shipped(5).await;
     until("both sales are in the feed", async || {
         let seen = events.lock().unwrap();
@@ -179,6 +226,7 @@ pub(super) async fn rule_08_addresses_stay_in_the_registry(composition: Composit
         assert!(service.interrupt().await, "{} ends well", service.name);
     }
 
+    assert_eq!(files_with(&system.output(), &posted), Vec::<std::path::PathBuf>::new());
     for mark in MARKS {
         assert_eq!(files_with(&system.output(), mark), Vec::<std::path::PathBuf>::new());
         assert_eq!(files_with(&system.data(), mark), Vec::<std::path::PathBuf>::new());

@@ -28,6 +28,7 @@ pub(crate) struct Programme {
     pub(crate) platform: String,
     pub(crate) title: String,
     pub(crate) never_names_affiliates: bool,
+    pub(crate) ignore_affiliate_case: bool,
     pub(crate) test: bool,
     /// What the operator believes to be stored; 0 for whatever is.
     pub(crate) revision: i64,
@@ -41,6 +42,7 @@ impl Programme {
             platform: field::text("programme.platform", &message.platform, field::TITLE)?,
             title: field::text("programme.title", &message.title, field::TITLE)?,
             never_names_affiliates: message.never_names_affiliates,
+            ignore_affiliate_case: message.ignore_affiliate_case,
             test: message.test,
             revision: message.revision,
         })

@@ -18,7 +18,7 @@ use crate::{
     store::{
         attendees, catalogue, clicks,
         decisions::{self, Outcome},
-        entity::{attendee, decision, item, sale_order, touch},
+        entity::{attendee, decision, item, programme, sale_order, touch},
         evidence::{self, stored_id},
         previews::Person,
         sales,
@@ -116,14 +116,14 @@ async fn decide_item(
         Some(parent) => decisions::newest(db, parent).await?.and_then(|row| row.assignment),
         None => None,
     };
-    let never_names = catalogue::programme(db, &item.programme).await?.never_names_affiliates;
+    let programme = catalogue::programme(db, &item.programme).await?;
 
     if let Some(newest) = &newest
         && assignment.is_none()
         && is_final(db, item, newest, now).await?
         && inherited_assignment.is_none()
     {
-        return compare_again(db, order, item, newest, never_names, now).await;
+        return compare_again(db, order, item, newest, &programme, now).await;
     }
 
     let webinars = evidence::webinars_offering(db, product.as_str()).await?;
@@ -179,7 +179,7 @@ async fn decide_item(
     };
     let decision = decide(&evidence::policy(policy), &touches, &standings, &facts);
 
-    let says = decisions::platform_says(item, never_names);
+    let says = decisions::platform_says(item, &programme, decision.affiliate.as_ref());
     let credit = credit(decision.affiliate.as_ref(), says);
     let reason = reason(&resolution, &decision, &touches, Some(credit), named_by(says));
     let outcome = Outcome {
@@ -217,11 +217,11 @@ async fn compare_again(
     order: &sale_order::Model,
     item: &item::Model,
     newest: &decision::Model,
-    never_names: bool,
+    programme: &programme::Model,
     now: i64,
 ) -> Result<bool> {
-    let says = decisions::platform_says(item, never_names);
     let stored = decisions::read(db, newest).await?;
+    let says = decisions::platform_says(item, programme, stored.decision.affiliate.as_ref());
     let credit = credit(stored.decision.affiliate.as_ref(), says);
     if decisions::compared(newest, credit) {
         return Ok(false);

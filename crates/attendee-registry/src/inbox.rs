@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use futures::future::join_all;
+use futures::{FutureExt as _, future::join_all};
 use tagalong_attribution::token::KeyRing;
 use tagalong_chassis::{clock::Clock, config::Secret, drain::Drain, status};
 use tagalong_integrations::{Delivery, Payload, Preset, Presets, Reading, Refusal, Reply};
@@ -167,12 +167,6 @@ impl Inbox {
     /// Takes a delivery once more, now.
     pub(crate) async fn replay(&self, id: Uuid) -> Result<delivery::Model> {
         let row = deliveries::delivery(self.store.read(), id).await?;
-        if row.sealed.is_none() {
-            return Err(Error::Precondition {
-                reason: "DELIVERY_BODY_ERASED",
-                message: "its body was erased with the person it tells about".to_owned(),
-            });
-        }
         self.take(row, true).await
     }
 
@@ -180,16 +174,16 @@ impl Inbox {
     async fn take(&self, row: delivery::Model, again: bool) -> Result<delivery::Model> {
         let id = row.id;
         let source = sources::source(self.store.read(), &row.source).await?;
-        // A bug in reading one must not keep the others from being taken. The panic hook has logged it.
+        // A bug in taking one must not keep the others from being taken. The panic hook has logged it.
         let read = catch_unwind(AssertUnwindSafe(|| self.read(&row, &source)));
         let read = read.unwrap_or_else(|_| Ok(Err(internal())))?;
-        let taker = taking::Taker {
+        let work = taking::Taker {
             keys: self.keys.clone(),
             tokens: self.tokens.clone(),
             source,
             received_at: row.received_at,
         };
-        let taken = self.writer.write(move |db, now| {
+        let write = self.writer.write(move |db, now| {
             Box::pin(async move {
                 let row = deliveries::delivery(db, id).await?;
                 // Another process was faster.
@@ -197,16 +191,20 @@ impl Inbox {
                     return Ok((row, false));
                 }
                 let outcome = match read {
-                    Ok(reading) => taker.take(db, &reading, now).await?,
-                    Err(problem) => Outcome { kind: "", emails: Vec::new(), result: Err(problem) },
+                    Ok(reading) => {
+                        let taken = AssertUnwindSafe(work.take(db, &reading, now)).catch_unwind();
+                        let parked = || Outcome::parked(reading.kind.name(), internal());
+                        taken.await.unwrap_or_else(|_| Ok(parked()))?
+                    }
+                    Err(problem) => Outcome::parked("", problem),
                 };
                 Ok((deliveries::settle(db, id, outcome, now).await?, true))
             })
         });
-        let (row, tried) = match taken.await {
+        let (row, tried) = match write.await {
             // Kept long enough meanwhile.
             Err(Error::NotFound { what: What::Delivery, .. }) if !again => return Ok(row),
-            taken => taken?,
+            done => done?,
         };
         if tried {
             self.metrics.taken(&row);
@@ -220,8 +218,19 @@ impl Inbox {
         row: &delivery::Model,
         source: &source::Model,
     ) -> Result<Result<Reading, Problem>> {
-        let Some(payload) = self.payload(row)? else {
-            return Ok(Err(problem("ERASED", String::new(), "its body was erased".to_owned())));
+        let payload = match self.payload(row) {
+            Ok(Some(payload)) => payload,
+            Ok(None) => {
+                return Err(Error::Precondition {
+                    reason: "DELIVERY_BODY_ERASED",
+                    message: "its body was erased with the person it tells about".to_owned(),
+                });
+            }
+            Err(error) => {
+                let error = status::chain(&error);
+                tracing::error!(delivery = %row.id, error, "a delivery cannot be opened");
+                return Ok(Err(internal()));
+            }
         };
         let Some(preset) = self.presets.get(&source.preset) else {
             let message = format!("there is no preset {}", source.preset);

@@ -238,6 +238,7 @@ mod tests {
             platform: String::new(),
             title: String::new(),
             never_names_affiliates: false,
+            ignore_affiliate_case: false,
             test: false,
             revision: 0,
         };
@@ -286,7 +287,7 @@ mod tests {
         let sealed = keys.seal_for("delivery", one, b"jane").unwrap();
         assert_eq!(keys.open_for("delivery", one, &sealed).unwrap(), b"jane");
         assert!(keys.open_for("delivery", other, &sealed).is_err());
-        assert!(keys.open_for("source_secret", one, &sealed).is_err());
+        assert!(keys.open_for("source_key", one, &sealed).is_err());
         assert!(keys.open(one, &sealed).is_err());
     }
 }

@@ -238,6 +238,7 @@ mod tests {
                         platform: String::new(),
                         title: String::new(),
                         never_names_affiliates: false,
+                        ignore_affiliate_case: false,
                         test: false,
                         revision: 0,
                     };

@@ -56,6 +56,7 @@ impl Kind {
 #[derive(Debug, Clone)]
 pub struct Preset {
     name: String,
+    toml: String,
     file: File,
 }
 
@@ -149,7 +150,7 @@ impl Preset {
         let file: File = serde_path_to_error::deserialize(deserializer).map_err(|error| {
             invalid(&error.path().to_string(), error.inner().message().to_owned())
         })?;
-        let preset = Self { name: name.to_owned(), file };
+        let preset = Self { name: name.to_owned(), toml: toml.to_owned(), file };
         match preset.fault() {
             Some((key, problem)) => Err(invalid(&key, problem)),
             None => Ok(preset),
@@ -217,6 +218,12 @@ impl Preset {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The file's text.
+    #[must_use]
+    pub fn toml(&self) -> &str {
+        &self.toml
     }
 
     /// For people.

@@ -15,9 +15,11 @@ pub(crate) mod healthcheck;
 pub(crate) mod key;
 pub(crate) mod links;
 pub(crate) mod migrate;
+pub(crate) mod preset;
 pub(crate) mod product;
 pub(crate) mod programme;
 pub(crate) mod sale;
+pub(crate) mod snippet;
 pub(crate) mod source;
 pub(crate) mod webinar;
 

@@ -57,6 +57,9 @@ enum Client {
     Event(commands::event::Command),
     Funnel(commands::funnel::Args),
     #[command(subcommand)]
+    Preset(commands::preset::Command),
+    Snippet(commands::snippet::Args),
+    #[command(subcommand)]
     Key(commands::key::Command),
     Migrate(commands::migrate::Args),
     Healthcheck(commands::healthcheck::Args),
@@ -95,6 +98,8 @@ fn run(command: Client) -> ExitCode {
             Client::Links(command) => command.run().await,
             Client::Event(command) => command.run().await,
             Client::Funnel(args) => args.run().await,
+            Client::Preset(command) => command.run(),
+            Client::Snippet(args) => args.run(),
             Client::Key(command) => command.run(),
             Client::Migrate(args) => args.run().await,
             Client::Healthcheck(args) => args.run().await,

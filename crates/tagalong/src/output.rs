@@ -49,10 +49,21 @@ pub(crate) fn list<M: Message + Name>(
     if json {
         return messages.iter().try_for_each(|message| line(self::json(message)?));
     }
+    table(header, messages.iter().map(row))
+}
+
+/// Prints a table.
+///
+/// # Errors
+/// If nobody reads it any more.
+pub(crate) fn table(
+    header: &[&str],
+    rows: impl Iterator<Item = Vec<String>>,
+) -> anyhow::Result<()> {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(header.iter().copied());
-    for message in messages {
-        table.add_row(row(message));
+    for row in rows {
+        table.add_row(row);
     }
     let text = table.to_string();
     let trimmed: Vec<&str> = text.lines().map(str::trim_end).collect();

@@ -1,7 +1,7 @@
 //! `SourceService`.
 
 use tagalong_attribution::id::{SourceId, is_id};
-use tagalong_integrations::Preset;
+use tagalong_integrations::{Preset, links::AffiliateNames};
 use tagalong_proto::v1::{self, source_service_server::SourceService};
 use tonic::{Request, Response, Status};
 
@@ -135,6 +135,7 @@ impl Registry {
             own_secret: preset.needs_own_secret(),
             draft: preset.draft().unwrap_or_default().to_owned(),
             unverified: preset.unverified().to_vec(),
+            ignores_affiliate_case: preset.links().affiliate_names == AffiliateNames::IgnoreCase,
         })
     }
 }

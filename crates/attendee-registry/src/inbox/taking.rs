@@ -82,7 +82,10 @@ impl Taker {
                 savepoint.commit().await?;
                 taken
             }
-            Err(Stop::Fail(error)) => return Err(error),
+            Err(Stop::Fail(error)) => {
+                savepoint.rollback().await?;
+                return Err(error);
+            }
             Err(Stop::Park(problem)) => {
                 savepoint.rollback().await?;
                 Err(problem)

@@ -10,6 +10,7 @@ use sea_orm::{
 use tagalong_attribution::{
     credit::{Credit, PlatformSays},
     decide::{Basis, Decision},
+    id::AffiliateId,
     resolve::{Buyer, Resolution},
 };
 use tagalong_proto::v1;
@@ -18,7 +19,9 @@ use uuid::Uuid;
 use super::{
     CHUNK,
     counts::Counts,
-    entity::{assignment, decision, decision_conflict, decision_touch, item, sale_order, touch},
+    entity::{
+        assignment, decision, decision_conflict, decision_touch, item, programme, sale_order, touch,
+    },
     evidence::stored_id,
     feed,
 };
@@ -114,13 +117,22 @@ pub(crate) async fn items_considering(
     Ok(rows.into_iter().map(|row| row.id).collect())
 }
 
-/// Whom the platform says it credited for an item.
-pub(crate) fn platform_says(item: &item::Model, never_names: bool) -> PlatformSays<'_> {
-    match item.platform_affiliate.as_deref() {
-        _ if never_names => PlatformSays::NothingAboutIt,
-        None => PlatformSays::NothingAboutIt,
-        Some("") => PlatformSays::Nobody,
-        Some(affiliate) => PlatformSays::Affiliate(affiliate),
+/// Whom the platform says it credited for an item, beside whom we credit.
+pub(crate) fn platform_says<'a>(
+    item: &'a item::Model,
+    programme: &programme::Model,
+    ours: Option<&'a AffiliateId>,
+) -> PlatformSays<'a> {
+    let Some(theirs) = item.platform_affiliate.as_deref() else {
+        return PlatformSays::NothingAboutIt;
+    };
+    let same = |ours: &&AffiliateId| {
+        programme.ignore_affiliate_case && ours.as_str().eq_ignore_ascii_case(theirs)
+    };
+    match theirs {
+        _ if programme.never_names_affiliates => PlatformSays::NothingAboutIt,
+        "" => PlatformSays::Nobody,
+        theirs => PlatformSays::Affiliate(ours.filter(same).map_or(theirs, AffiliateId::as_str)),
     }
 }
 

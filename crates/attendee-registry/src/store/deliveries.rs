@@ -42,6 +42,12 @@ pub(crate) struct Outcome {
     pub(crate) result: Result<Taken, Problem>,
 }
 
+impl Outcome {
+    pub(crate) fn parked(kind: &'static str, problem: Problem) -> Self {
+        Self { kind, emails: Vec::new(), result: Err(problem) }
+    }
+}
+
 /// What of a delivery was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
@@ -305,7 +311,7 @@ pub(crate) fn message(row: delivery::Model, retention: Retention) -> v1::Deliver
         copies: row.copies,
         state: row.state,
         kind: row.kind,
-        problem: parked.then(|| v1::DeliveryProblem {
+        problem: parked.then_some(v1::DeliveryProblem {
             reason: row.reason,
             path: row.path,
             message: row.message,

@@ -29,6 +29,7 @@ table!(programme, "programme", {
     test: bool,
     revision: i64,
     created_at: i64,
+    ignore_affiliate_case: bool,
 });
 
 table!(affiliate, "affiliate", {
@@ -453,7 +454,9 @@ table!(source_webinar, "source_webinar", {
     webinar: String,
 });
 
-table!(source_secret, "source_secret", {
+table!(
+    /// The secrets of sources.
+    source_key, "source_key", {
     #[sea_orm(primary_key, auto_increment = false)]
     id: Uuid,
     source: String,

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::{
     CHUNK,
     catalogue::{self, Write, allow, put},
-    entity::{source, source_secret, source_webinar},
+    entity::{source, source_key, source_webinar},
 };
 use crate::{
     error::{Error, Result, What},
@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// What secrets are sealed for.
-const SECRETS: &str = "source_secret";
+const SECRETS: &str = "source_key";
 
 /// How many secrets of a source are kept: each is tried on every request that is not authentic.
 const MAX_SECRETS: usize = 8;
@@ -124,14 +124,14 @@ pub(crate) async fn add_secret(
     now: i64,
 ) -> Result<()> {
     let id = Uuid::now_v7();
-    let row = source_secret::Model {
+    let row = source_key::Model {
         id,
         source: source.to_owned(),
         sealed: keys.seal_for(SECRETS, id, secret.expose().as_bytes())?,
         created_at: now,
         expires_at: None,
     };
-    source_secret::Entity::insert(row.into_active_model()).exec_without_returning(db).await?;
+    source_key::Entity::insert(row.into_active_model()).exec_without_returning(db).await?;
     Ok(())
 }
 
@@ -147,7 +147,7 @@ pub(crate) async fn rotate(
     for (n, secret) in stored_secrets(db, &[&row.id]).await?.into_iter().enumerate() {
         let expires_at = secret.expires_at.map_or(expires_at, |at| at.min(expires_at));
         if expires_at <= now || n + 1 >= MAX_SECRETS {
-            source_secret::Entity::delete_by_id(secret.id).exec(db).await?;
+            source_key::Entity::delete_by_id(secret.id).exec(db).await?;
         } else if secret.expires_at != Some(expires_at) {
             let mut secret = secret.into_active_model();
             secret.expires_at = Set(Some(expires_at));
@@ -167,14 +167,14 @@ pub(crate) async fn secrets(
     source: &str,
     now: i64,
 ) -> Result<Vec<Secret>> {
-    let rows = source_secret::Entity::find()
-        .filter(source_secret::Column::Source.eq(source))
+    let rows = source_key::Entity::find()
+        .filter(source_key::Column::Source.eq(source))
         .filter(
             Condition::any()
-                .add(source_secret::Column::ExpiresAt.is_null())
-                .add(source_secret::Column::ExpiresAt.gt(now)),
+                .add(source_key::Column::ExpiresAt.is_null())
+                .add(source_key::Column::ExpiresAt.gt(now)),
         )
-        .order_by_desc(source_secret::Column::Id)
+        .order_by_desc(source_key::Column::Id)
         .all(db)
         .await?;
     rows.into_iter()
@@ -188,10 +188,10 @@ pub(crate) async fn secrets(
 async fn stored_secrets(
     db: &impl ConnectionTrait,
     sources: &[&str],
-) -> Result<Vec<source_secret::Model>> {
-    Ok(source_secret::Entity::find()
-        .filter(source_secret::Column::Source.is_in(sources.to_vec()))
-        .order_by_desc(source_secret::Column::Id)
+) -> Result<Vec<source_key::Model>> {
+    Ok(source_key::Entity::find()
+        .filter(source_key::Column::Source.is_in(sources.to_vec()))
+        .order_by_desc(source_key::Column::Id)
         .all(db)
         .await?)
 }

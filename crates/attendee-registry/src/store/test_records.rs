@@ -14,7 +14,7 @@ use super::{
         attendee_request, click, click_claim, decision, decision_conflict, decision_touch,
         delivery, delivery_email, event, item, order_email, payment, policy, product,
         product_external_id, programme, registration, request, reversal, sale_order, source,
-        source_secret, source_webinar, suspension, touch, webinar, webinar_product,
+        source_key, source_webinar, suspension, touch, webinar, webinar_product,
     },
     feed, sales,
 };
@@ -178,8 +178,8 @@ async fn remove_sources(db: &impl ConnectionTrait, programme: &str) -> Result<u6
     let whose = delivery_email::Column::Delivery.in_subquery(deliveries);
     let mut removed = delete::<delivery_email::Entity>(db, whose).await?;
     removed += delete::<delivery::Entity>(db, posted).await?;
-    let whose = source_secret::Column::Source.in_subquery(sources());
-    removed += delete::<source_secret::Entity>(db, whose).await?;
+    let whose = source_key::Column::Source.in_subquery(sources());
+    removed += delete::<source_key::Entity>(db, whose).await?;
     let whose = source_webinar::Column::Source.in_subquery(sources());
     removed += delete::<source_webinar::Entity>(db, whose).await?;
     Ok(removed + delete::<source::Entity>(db, own()).await?)

@@ -10,7 +10,7 @@ use tonic::Code;
 
 use crate::{
     messages::{
-        by_email, by_id, click, click_id, order, programme, product, reference, registration,
+        by_email, by_id, click, click_id, order, product, programme, reference, registration,
         webinar, with_email, with_token,
     },
     world::{MINUTE, World, field, refusal},
@@ -131,7 +131,9 @@ async fn a_known_address_changes_nothing_at_all() {
     world.record(1, vec![click(1, "ticket", "evil", 0)]).await.unwrap();
     world.at(MINUTE);
     let before = world.dump().await;
-    for email in ["Jane%40example.com", "nobodys%40example.com", "form%40EXAMPLE.com", "alone%40example.com"] {
+    for email in
+        ["Jane%40example.com", "nobodys%40example.com", "form%40EXAMPLE.com", "alone%40example.com"]
+    {
         for session in ["", "monday"] {
             let click = click_id(1);
             let body = format!(
@@ -252,7 +254,9 @@ async fn a_form_that_cannot_be_is_refused_by_name() {
         let refused = world.change_webinar(with(bad)).await.unwrap_err();
         assert_eq!(field(&refused), named);
     }
-    for room in ["//room.example", "ftp://room.example", "https://a:b@room.example", "https://ro om"] {
+    for room in
+        ["//room.example", "ftp://room.example", "https://a:b@room.example", "https://ro om"]
+    {
         let launch = v1::Webinar { room_url: room.into(), ..webinar("launch") };
         let refused = world.change_webinar(launch).await.unwrap_err();
         assert_eq!(field(&refused), "webinar.room_url", "{room}");
@@ -277,7 +281,10 @@ async fn a_form_that_cannot_be_is_refused_by_name() {
 async fn an_address_is_recognised_where_its_webinar_offers_the_product() {
     let world = world_with(form()).await;
     let autumn = v1::Webinar { promotes_product_ids: vec![], ..webinar("autumn") };
-    world.webinar(v1::Webinar { offers_product_ids: vec!["course".into()], ..autumn }).await.unwrap();
+    world
+        .webinar(v1::Webinar { offers_product_ids: vec!["course".into()], ..autumn })
+        .await
+        .unwrap();
     assert_eq!(recognised(&world, "course", "jane@example.com").await, "");
     post(&world, "key=launch-form-1&email=jane%40example.com").await;
     let launch = found(&world, "jane@example.com").await.id;
@@ -302,19 +309,15 @@ async fn a_registrant_is_named_only_where_the_source_allows_it() {
     let world = World::new().await;
     let jane = world.registered(registration("r1", "jane@example.com", "max")).await;
     let named = async |source: &str, id: &str| {
-        let registrant =
-            v1::Registrant { source: source.to_owned(), external_id: id.to_owned() };
+        let registrant = v1::Registrant { source: source.to_owned(), external_id: id.to_owned() };
         let who = reference(v1::attendee_reference::Reference::Registrant(registrant));
         let request = v1::GetAttendeeRequest { attendee: Some(who) };
         let found = world.attendees().get_attendee(request).await;
         found.map(|found| found.into_inner().attendee.unwrap().id).map_err(|error| error.code())
     };
     assert_eq!(named("zoom", "r1").await, Err(Code::NotFound), "there is no such source");
-    let mut zoom = v1::Source {
-        id: "zoom".to_owned(),
-        preset: "zoom".to_owned(),
-        ..Default::default()
-    };
+    let mut zoom =
+        v1::Source { id: "zoom".to_owned(), preset: "zoom".to_owned(), ..Default::default() };
     let request = v1::CreateSourceRequest { source: Some(zoom.clone()), ..Default::default() };
     world.sources().create_source(request).await.unwrap();
     assert_eq!(named("zoom", "r1").await, Err(Code::NotFound), "it is off by default");

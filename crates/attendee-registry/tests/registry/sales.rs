@@ -125,6 +125,29 @@ async fn our_decision_stands_beside_the_platforms() {
 }
 
 #[tokio::test]
+async fn names_are_compared_as_the_platform_compares_them() {
+    for (ignore_affiliate_case, credit) in [(false, Credit::Mismatch), (true, Credit::Agreed)] {
+        let world = World::empty().await;
+        let programme =
+            v1::Programme { ignore_affiliate_case, ..crate::messages::programme("copecart") };
+        world.programme(programme).await.unwrap();
+        world.product(crate::messages::product("copecart", "course")).await.unwrap();
+        let mut launch = crate::messages::webinar("launch");
+        launch.promotes_product_ids.clear();
+        launch.offers_product_ids = vec!["course".to_owned()];
+        world.webinar(launch).await.unwrap();
+        // The order comes before anybody has heard of the affiliate.
+        let mut request = order("o1", with_email("jane@example.com"));
+        request.items[0].item.as_mut().unwrap().platform_affiliate_id = Some("Max".to_owned());
+        let sale = world.sold(request).await;
+        assert_eq!(sale.decision.unwrap().credit(), Credit::PlatformOnly);
+        world.registered(registration("1", "jane@example.com", "max")).await;
+        let decision = world.explain("o1", "1").await.sale.unwrap().decision.unwrap();
+        assert_eq!((decision.affiliate_id.as_str(), decision.credit()), ("max", credit));
+    }
+}
+
+#[tokio::test]
 async fn a_registration_after_the_report_decides_again_and_both_decisions_can_be_read() {
     let world = World::new().await;
     let first = world.sold(order("o1", with_email("jane@example.com"))).await;

@@ -199,7 +199,7 @@ async fn a_test_programme_takes_its_sources_with_it() {
         v1::RemoveTestRecordsRequest { programme_id: "test".to_owned(), ..Default::default() };
     world.catalogue().remove_test_records(request).await.unwrap();
     let after = world.dump().await;
-    for table in ["source", "source_webinar", "source_secret", "delivery", "programme"] {
+    for table in ["source", "source_webinar", "source_key", "delivery", "programme"] {
         assert_eq!(after[table], before[table], "{table}");
     }
 }

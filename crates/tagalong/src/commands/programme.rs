@@ -71,15 +71,20 @@ pub(crate) struct Settings {
     /// Whether the platform never says whom it credited (Stripe)
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
     never_names_affiliates: Option<bool>,
+    /// Whether the platform takes names of affiliates that differ in case only for one (CopeCart, Digistore24)
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
+    ignore_affiliate_case: Option<bool>,
 }
 
 impl Settings {
     fn apply(self, programme: &mut v1::Programme) {
-        let Self { platform, title, never_names_affiliates } = self;
+        let Self { platform, title, never_names_affiliates, ignore_affiliate_case } = self;
         programme.platform = platform.unwrap_or(std::mem::take(&mut programme.platform));
         programme.title = title.unwrap_or(std::mem::take(&mut programme.title));
         programme.never_names_affiliates =
             never_names_affiliates.unwrap_or(programme.never_names_affiliates);
+        programme.ignore_affiliate_case =
+            ignore_affiliate_case.unwrap_or(programme.ignore_affiliate_case);
     }
 }
 

@@ -247,6 +247,16 @@ async fn create(
         secret = Some(new);
     }
     tell(&source, &setup, secret.as_ref());
+    if setup.ignores_affiliate_case && !source.programme_id.is_empty() {
+        let request = v1::GetProgrammeRequest { id: source.programme_id.clone() };
+        let answer = connect.clients()?.catalogue.get_programme(request).await.explained()?;
+        if !answer.programme.unwrap_or_default().ignore_affiliate_case {
+            output::note(format!(
+                "This platform does not tell names of affiliates apart by case; say so:\n  tagalong programme update {} --ignore-affiliate-case",
+                source.programme_id
+            ));
+        }
+    }
     output::show(&source)
 }
 

@@ -40,8 +40,9 @@ pub(crate) async fn erase(
     now: i64,
 ) -> Result<attendee::Model> {
     let (id, test) = (attendee.id, attendee.test);
-    sales::forget_buyer(db, id).await?;
+    // First, because it goes by the addresses.
     deliveries::erase_bodies(db, id).await?;
+    sales::forget_buyer(db, id).await?;
     attendee_email::Entity::delete_many()
         .filter(attendee_email::Column::Attendee.eq(id))
         .exec(db)

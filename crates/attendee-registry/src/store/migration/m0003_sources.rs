@@ -1,4 +1,4 @@
-//! Sources, and what is posted to them.
+//! Sources, and what is posted to them; how a platform compares names.
 
 use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
 
@@ -26,7 +26,8 @@ impl MigrationTrait for Migration {
     }
 }
 
-const STATEMENTS: [&str; 12] = [
+const STATEMENTS: [&str; 13] = [
+    "ALTER TABLE programme ADD COLUMN ignore_affiliate_case boolean NOT NULL DEFAULT FALSE",
     "CREATE TABLE source (id {text} NOT NULL PRIMARY KEY, preset {text} NOT NULL, \
      title {text} NOT NULL, programme {text}, keep_emails boolean NOT NULL, \
      disabled boolean NOT NULL, revision bigint NOT NULL, created_at bigint NOT NULL)",
@@ -34,9 +35,9 @@ const STATEMENTS: [&str; 12] = [
     "CREATE TABLE source_webinar (source {text} NOT NULL, external_id {text} NOT NULL, \
      webinar {text} NOT NULL, PRIMARY KEY (source, external_id))",
     "CREATE INDEX source_webinar_webinar ON source_webinar (webinar)",
-    "CREATE TABLE source_secret (id {uuid} NOT NULL PRIMARY KEY, source {text} NOT NULL, \
+    "CREATE TABLE source_key (id {uuid} NOT NULL PRIMARY KEY, source {text} NOT NULL, \
      sealed {bytes} NOT NULL, created_at bigint NOT NULL, expires_at bigint)",
-    "CREATE INDEX source_secret_source ON source_secret (source)",
+    "CREATE INDEX source_key_source ON source_key (source)",
     "CREATE TABLE delivery (id {uuid} NOT NULL PRIMARY KEY, source {text} NOT NULL, \
      digest {bytes} NOT NULL, received_at bigint NOT NULL, copies integer NOT NULL, \
      sealed {bytes}, state integer NOT NULL, kind {text} NOT NULL, reason {text} NOT NULL, \
