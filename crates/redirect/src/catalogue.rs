@@ -508,4 +508,52 @@ pub(crate) mod tests {
             assert!(Catalogue::load(&path).is_none());
         }
     }
+
+    #[test]
+    fn rooms_come_go_and_are_saved() {
+        let webinar = |id: &str, room_url: &str| {
+            let offers_product_ids = vec!["course".to_owned(), "-no ID".to_owned()];
+            let record = v1::Webinar {
+                id: id.into(),
+                room_url: room_url.into(),
+                offers_product_ids,
+                ..Default::default()
+            };
+            Change::Webinar(record)
+        };
+        let room = |catalogue: &Catalogue, id: &str| {
+            let id: WebinarId = id.parse().unwrap();
+            catalogue.room(&id).map(|room| (room.url.clone(), room.offers.len()))
+        };
+        let mut catalogue = Catalogue::default();
+        let changes = vec![
+            webinar("good", "https://room.test/1?a=b"),
+            webinar("none", ""),
+            webinar("script", "javascript:alert(1)"),
+            webinar("split", "https://room.test/\r\nset-cookie:a"),
+            webinar("moved", "https://room.test/2"),
+            webinar("gone", "http://room.test/3"),
+        ];
+        catalogue.apply(step(changes, 5), &Catalogue::default());
+        let gone = v1::CatalogueRemoval { webinar_id: "gone".into(), ..Default::default() };
+        let changes = vec![webinar("moved", ""), removed(gone)];
+        catalogue.apply(step(changes, 6), &Catalogue::default());
+
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("catalogue.bin");
+        catalogue.save(&path).unwrap();
+        let loaded = Catalogue::load(&path).unwrap();
+        assert_eq!(loaded.revision, 6);
+        for catalogue in [&catalogue, &loaded] {
+            assert_eq!(room(catalogue, "good"), Some(("https://room.test/1?a=b".to_owned(), 1)));
+            for id in ["none", "script", "split", "moved", "gone"] {
+                assert_eq!(room(catalogue, id), None, "{id}");
+            }
+        }
+
+        // One that was saved before there were rooms is shown, and everything is asked for.
+        let before = SavedCatalogue { revision: 6, reset: true, ..Default::default() };
+        fs::write(&path, before.encode_to_vec()).unwrap();
+        assert_eq!(Catalogue::load(&path).unwrap().revision, 0);
+    }
 }
