@@ -1,6 +1,7 @@
 //! The command line, against running instances.
 
 mod help;
+mod presets;
 mod records;
 mod sales;
 mod sources;

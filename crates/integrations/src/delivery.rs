@@ -168,3 +168,35 @@ pub struct Reply {
     /// The body.
     pub body: Bytes,
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_kept_is_what_came(
+            content_type in proptest::option::of("[ -~]{0,30}"),
+            body in proptest::collection::vec(any::<u8>(), 0..100),
+        ) {
+            let payload = Payload::new(content_type.as_deref(), body.clone());
+            let kept = Payload::from_bytes(&payload.to_bytes()).unwrap();
+            prop_assert_eq!(&kept, &payload);
+            prop_assert_eq!(kept.body(), &body[..]);
+            prop_assert_eq!(kept.header("Content-Type"), content_type.as_deref());
+        }
+
+        #[test]
+        fn any_bytes_are_a_payload_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+            let _ = Payload::from_bytes(&bytes);
+        }
+    }
+
+    #[test]
+    fn never_printed() {
+        let payload = Payload::new(None, "email=ada@example.org");
+        assert_eq!(format!("{payload:?}"), "[payload]");
+    }
+}

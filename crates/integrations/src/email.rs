@@ -35,3 +35,26 @@ impl fmt::Display for Email {
         f.write_str("[e-mail]")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_an_address() {
+        for text in ["ada@example.org", " Ada@Example.org\n", "a@b@example.org", "ä@bücher.example"]
+        {
+            assert_eq!(Email::read(text).unwrap().expose(), text.trim());
+        }
+        for text in ["", "ada", "@example.org", "ada@", "a da@example.org", "ada@exa\u{0}mple.org"]
+        {
+            assert_eq!(Email::read(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn never_printed() {
+        let email = Email::read("ada@example.org").unwrap();
+        assert_eq!(format!("{email} {email:?}"), "[e-mail] [e-mail]");
+    }
+}

@@ -167,8 +167,6 @@ fn is_in(set: &str, c: char) -> bool {
 pub struct MergeTags {
     /// The tag, `<field>` in the place of the field's key.
     pub field: String,
-    /// The tag of the tool's own ID of the person.
-    pub registrant: Option<String>,
     /// How the tool spells a field's key.
     #[serde(default)]
     pub spelling: Spelling,

@@ -108,10 +108,11 @@ impl Mapping<'_> {
             return Err(Unmapped::Draft);
         };
         let id = order.id.id("order.id", scope)?;
+        let of_order = item_kind(item, scope.root);
         let mut items: Vec<Item> = Vec::new();
         for line in lines(item.each.as_ref(), scope.root)? {
             let scope = Scope { item: line, ..scope };
-            let item = self.item(&id, scope, paid)?;
+            let item = self.item(&id, of_order, scope, paid)?;
             items.push(Item {
                 id: distinct(&item.id, |id| items.iter().any(|i| i.id == id)),
                 ..item
@@ -131,47 +132,52 @@ impl Mapping<'_> {
         })
     }
 
-    fn item(&self, order_id: &str, scope: Scope<'_>, paid: bool) -> Result<Item, Unmapped> {
+    fn item(
+        &self,
+        order_id: &str,
+        of_order: ItemKind,
+        scope: Scope<'_>,
+        paid: bool,
+    ) -> Result<Item, Unmapped> {
         let (Some(order), Some(item)) = (self.order, self.item) else {
             return Err(Unmapped::Draft);
         };
-        let holds = |condition: &Option<Condition>| {
-            let condition = condition.as_ref();
-            condition
-                .is_some_and(|condition| condition.holds(scope.item) || condition.holds(scope.root))
-        };
         let affiliate = item.affiliate.as_ref().or(order.affiliate.as_ref());
-        let price = item.price.as_ref().filter(|price| price.text(scope).is_some());
+        let priced = self.money.is_some_and(|money| money.currency.text(scope).is_some());
+        let price = item.price.as_ref().filter(|price| priced && price.text(scope).is_some());
         Ok(Item {
             id: item_id(item.id.as_ref(), order_id, scope)?,
             product: item.product.id("item.product", scope)?,
-            kind: if holds(&item.bump) {
-                ItemKind::Bump
-            } else if holds(&item.upsell) {
-                ItemKind::Upsell
-            } else {
-                ItemKind::Main
+            kind: match item_kind(item, scope.item) {
+                ItemKind::Main => of_order,
+                kind => kind,
             },
             price: price
                 .map(|price| self.amount("item.price", price, Flow::In, scope))
                 .transpose()?,
             affiliate: platform_affiliate(affiliate, order.affiliate_absent, scope)?,
-            payment: match self.payment {
-                Some(fields)
-                    if paid && !(fields.optional && fields.amount.text(scope).is_none()) =>
-                {
-                    Some(Payment {
-                        id: fields.id.id("payment.id", scope)?,
-                        amount: self.amount("payment.amount", &fields.amount, Flow::In, scope)?,
-                        at: moment(fields.at.as_ref(), scope),
-                        sequence: text(fields.sequence.as_ref(), scope)
-                            .and_then(|text| text.parse().ok())
-                            .filter(|n| *n > 0),
-                    })
-                }
-                _ => None,
-            },
+            payment: self
+                .payment
+                .filter(|_| paid)
+                .map_or(Ok(None), |it| self.payment(it, scope))?,
         })
+    }
+
+    fn payment(
+        &self,
+        fields: &PaymentFields,
+        scope: Scope<'_>,
+    ) -> Result<Option<Payment>, Unmapped> {
+        if fields.optional && fields.amount.text(scope).is_none() {
+            return Ok(None);
+        }
+        let sequence = text(fields.sequence.as_ref(), scope).and_then(|text| text.parse().ok());
+        Ok(Some(Payment {
+            id: fields.id.id("payment.id", scope)?,
+            amount: self.amount("payment.amount", &fields.amount, Flow::In, scope)?,
+            at: moment(fields.at.as_ref(), scope),
+            sequence: sequence.filter(|n| *n > 0),
+        }))
     }
 
     fn reversal(&self, scope: Scope<'_>, kind: ReversalKind) -> Result<Reversal, Unmapped> {
@@ -278,6 +284,20 @@ fn lines<'a>(each: Option<&Each>, root: &'a Value) -> Result<Vec<&'a Value>, Unm
         return Err(Unmapped::Malformed { key: "item.each", path, expected: "at most 100 lines" });
     }
     Ok(if lines.is_empty() { vec![root] } else { lines })
+}
+
+/// How a line came into its order, or all lines of an order into it.
+fn item_kind(fields: &ItemFields, value: &Value) -> ItemKind {
+    let holds = |condition: &Option<Condition>| {
+        condition.as_ref().is_some_and(|condition| condition.holds(value))
+    };
+    if holds(&fields.bump) {
+        ItemKind::Bump
+    } else if holds(&fields.upsell) {
+        ItemKind::Upsell
+    } else {
+        ItemKind::Main
+    }
 }
 
 /// Where lines have no ID there is one line, which is the order.

@@ -640,13 +640,13 @@ async fn a_source_without_a_secret_takes_nothing() {
 #[tokio::test]
 async fn what_was_answered_is_taken_after_a_restart() {
     let world = world().await;
-    for n in 0..200 {
+    for n in 0..70 {
         sell(&world, &payment(&format!("o{n}"), "", "max")).await;
     }
     let world = world.reopened(None).await;
     assert_eq!(world.rows("item").await, 0);
     world.service.take_deliveries().await.unwrap();
-    assert_eq!(world.rows("item").await, 200);
+    assert_eq!(world.rows("item").await, 70);
     assert_eq!(listed(&world, DeliveryState::Received).await.len(), 0);
 }
 

@@ -178,12 +178,43 @@ impl Mapping<'_> {
 
     /// Lower-case names of the headers that are read.
     pub(crate) fn headers(&self) -> Vec<String> {
-        let events = self.events.into_iter().flat_map(|events| [&events.name, &events.id]);
-        let mut names: Vec<String> =
-            events.flatten().flat_map(Field::headers).map(str::to_owned).collect();
+        let names = self.fields().into_iter().flat_map(Field::headers).map(str::to_owned);
+        let mut names: Vec<String> = names.collect();
         names.sort();
         names.dedup();
         names
+    }
+
+    fn fields(&self) -> Vec<&Field> {
+        let mut fields = Vec::new();
+        if let Some(EventFields { name, id, .. }) = self.events {
+            fields.extend([name, id].into_iter().flatten());
+        }
+        if let Some(registration) = self.registration {
+            let RegistrationFields { webinar, id, session, email, affiliate, click, at } =
+                registration;
+            fields
+                .extend([webinar, id, session, email, affiliate, click, at].into_iter().flatten());
+        }
+        if let Some(order) = self.order {
+            let OrderFields { id, parent, at, reference, click, email, coupon, affiliate, .. } =
+                order;
+            fields.push(id);
+            let optional = [parent, at, reference, click, email, coupon, affiliate];
+            fields.extend(optional.into_iter().flatten());
+        }
+        if let Some(ItemFields { id, product, price, quantity, affiliate, .. }) = self.item {
+            fields.push(product);
+            fields.extend([id, price, quantity, affiliate].into_iter().flatten());
+        }
+        if let Some(PaymentFields { id, amount, at, sequence, .. }) = self.payment {
+            fields.extend([id, amount]);
+            fields.extend([at, sequence].into_iter().flatten());
+        }
+        let ReversalFields { order, item, id, amount, before, at, .. } = self.reversal;
+        fields.extend([order, item, id, amount, before, at].into_iter().flatten());
+        fields.extend(self.money.map(|money| &money.currency));
+        fields
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use tagalong_integrations::{
-    Payload, Preset, Presets, Reading, Unmapped,
+    Delivery, Payload, Preset, Presets, Reading, Unmapped,
     reading::{EventKind, Notice, PlatformAffiliate},
 };
 
@@ -267,6 +267,42 @@ fn events_that_tell_nothing_are_ignored_or_parked() {
             }
         }
     }
+}
+
+#[test]
+fn orders_that_wait_for_money_need_none() {
+    let order = json!({
+        "event_type": "payment.trial", "order_id": "T1", "product_id": "c0ffee42", "line_item_amount": "238.0",
+        "affiliate": "tonerkurs", "payment_status": "trial",
+    });
+    for (event, kind) in
+        [("payment.trial", EventKind::Trial), ("payment.pending", EventKind::Pending)]
+    {
+        let reading =
+            read(preset("copecart"), &with(order.clone(), "/event_type", json!(event))).unwrap();
+        assert_eq!(reading.kind, kind);
+        let Some(Notice::Order(order)) = reading.notice else { panic!("no order") };
+        assert_eq!((order.items.len(), order.items[0].payment.clone()), (1, None));
+    }
+}
+
+#[test]
+fn headers_that_any_path_names_are_kept() {
+    let toml = "title = 'Mine'\nkind = 'webinar'\nverified = true\n[signature]\nscheme = 'own_secret'\n[events]\nunnamed = 'registration'\n[registration]\nemail = '$.mail'\nwebinar = 'header:X-Webinar'";
+    let preset = Preset::parse("mine", toml).unwrap();
+    let mut headers = http::HeaderMap::new();
+    headers.insert("x-webinar", http::HeaderValue::from_static("pots"));
+    headers.insert("cookie", http::HeaderValue::from_static("private"));
+    let body = br#"{"mail": "ada@example.org"}"#;
+    let delivery = Delivery { headers: &headers, query: "", path_secret: Some("s"), body };
+    let payload = preset.verify(&["s"], &delivery, jiff::Timestamp::UNIX_EPOCH).unwrap();
+    let bytes = payload.to_bytes();
+    assert!(!String::from_utf8_lossy(&bytes).contains("private"));
+    let reading = preset.read(&Payload::from_bytes(&bytes).unwrap()).unwrap();
+    let Some(Notice::Registration(registration)) = reading.notice else {
+        panic!("no registration")
+    };
+    assert_eq!(registration.webinar.as_deref(), Some("pots"));
 }
 
 #[test]

@@ -88,3 +88,44 @@ fn every_file_is_built_in() {
     }
     assert_eq!(presets.iter().count(), files.len());
 }
+
+fn page() -> String {
+    fs::read_to_string(directory().join("../../../docs/presets.md")).unwrap()
+}
+
+#[test]
+fn the_pages_example_is_a_preset() {
+    let page = page();
+    let (_, example) = page.split_once("```toml\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    let preset = Preset::parse("shop", example).unwrap();
+    assert!(preset.verified());
+}
+
+#[test]
+fn the_page_explains_every_key() {
+    let page = page();
+    for preset in Presets::load(None).unwrap().iter() {
+        let table: toml::Table = preset.toml().parse().unwrap();
+        for key in keys(&table) {
+            assert!(page.contains(&format!("`{key}`")), "{}: {key}", preset.name());
+        }
+    }
+}
+
+/// All keys but those that a platform's own words are.
+fn keys(table: &toml::Table) -> Vec<String> {
+    let mut all = Vec::new();
+    for (key, value) in table {
+        match value {
+            toml::Value::Table(table)
+                if !["settings", "kinds", "parts"].contains(&key.as_str()) =>
+            {
+                all.extend(keys(table));
+            }
+            toml::Value::Table(_) => {}
+            _ => all.push(key.clone()),
+        }
+    }
+    all
+}

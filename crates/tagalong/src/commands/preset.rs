@@ -205,6 +205,12 @@ fn links(links: &Links) -> anyhow::Result<()> {
         let names = links.landing_parameters.join(", ");
         output::line(format!("\nIts pages take or hand on the affiliate as: {names}"))?;
     }
+    if let Some(field) = &links.reference {
+        let max = field.max_length.map(|max| format!(", at most {max} characters"));
+        let parameter = &field.parameter;
+        let max = max.unwrap_or_default();
+        output::line(format!("Token or click ID travel in: {parameter}{max}"))?;
+    }
     if let Some(days) = links.window_days {
         output::line(format!("It credits for {days} days after a click."))?;
     }
