@@ -131,9 +131,8 @@ fn products_and_webinars(cli: &Cli) {
 }
 
 fn rooms_and_forms(cli: &Cli) {
-    let update = |settings: &[&str]| {
-        cli.json(&[&["webinar", "update", "launch"], settings].concat())
-    };
+    let update =
+        |settings: &[&str]| cli.json(&[&["webinar", "update", "launch"], settings].concat());
     let changed = update(&["--room", campaign::ROOM]);
     assert_eq!(changed["roomUrl"], campaign::ROOM);
     let page = "https://www.example.com";

@@ -11,7 +11,7 @@ use tagalong_chassis::{
 };
 use tagalong_proto::v1::{
     AffiliateLink, AttendeeEmail, AttendeeReference, ImageFormat, LinkBasis, MessageFormat,
-    RegistrationKey, RenderLinkRequest, RenderLinksRequest, RenderMessageRequest,
+    Registrant, RegistrationKey, RenderLinkRequest, RenderLinksRequest, RenderMessageRequest,
     RenderQrCodeRequest, attendee_reference::Reference,
     link_rendering_service_client::LinkRenderingServiceClient, render_qr_code_request::Target,
 };
