@@ -8,6 +8,7 @@
 //! * `partition`: purchase links without what is behind them
 //! * `cli`: the command line
 //! * `bad_input`: whatever visitors send
+//! * `real_browser`: pages of an operator's own, in Chromium
 //! * `other_languages`: clients that are not ours
 #![allow(
     clippy::panic,
@@ -23,6 +24,7 @@ mod crash;
 mod hooks;
 mod other_languages;
 mod partition;
+mod real_browser;
 mod restart;
 mod rules;
 mod shipping;

@@ -127,6 +127,26 @@ fn products_and_webinars(cli: &Cli) {
     assert_eq!(changed["campaignEndsAt"], "2030-12-31T22:59:59Z");
     assert_eq!(cli.json(&["webinar", "show", "launch"]), changed);
     assert_eq!(cli.lines(&["webinar", "list", "--json"]), [changed]);
+    rooms_and_forms(cli);
+}
+
+fn rooms_and_forms(cli: &Cli) {
+    let update =
+        |settings: &[&str]| cli.json(&[&["webinar", "update", "launch"], settings].concat());
+    let changed = update(&["--room", campaign::ROOM]);
+    assert_eq!(changed["roomUrl"], campaign::ROOM);
+    let page = "https://www.example.com";
+    assert_eq!(changed["form"], Value::Null, "off by default");
+    let changed = update(&["--form-key", "launch-1", "--form-origin", page, "--form-keep-emails"]);
+    let form = &changed["form"];
+    assert_eq!((&form["key"], &form["keepEmails"]), (&"launch-1".into(), &true.into()));
+    assert_eq!(form["allowedOrigins"], serde_json::json!([page]));
+    let changed = update(&["--form-thank-you", "https://www.example.com/thanks"]);
+    assert_eq!(changed["form"]["key"], "launch-1", "what is not given stays");
+    let changed = update(&["--form-key", ""]);
+    assert_eq!((&changed["form"], &changed["roomUrl"]), (&Value::Null, &campaign::ROOM.into()));
+    let refused = cli.refused(&["webinar", "update", "launch", "--form-key", "launch-1"]);
+    assert!(refused.contains("webinar.form.allowed_origins"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

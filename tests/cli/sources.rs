@@ -30,6 +30,8 @@ fn sources(cli: &Cli) {
     assert!(made["hookUrl"].as_str().unwrap().ends_with("/-/hooks/shop"), "{made}");
     assert_eq!(made["secrets"].as_array().unwrap().len(), 1);
 
+    let changed = cli.json(&["source", "update", "shop", "--registrant-links"]);
+    assert_eq!(changed["registrantLinks"], true);
     let changed = cli.json(&["source", "update", "shop", "--title", "Our shop", "--keep-emails"]);
     assert_eq!((&changed["title"], &changed["keepEmails"]), (&"Our shop".into(), &true.into()));
     assert_eq!(changed["programmeId"], "copecart", "what is not given stays");

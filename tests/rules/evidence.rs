@@ -242,6 +242,15 @@ pub(super) async fn rule_10_unverified_touches_displace_nothing(composition: Com
     register(form("after", "anna", 20)).await;
     register(webhook("backdated", "max", 10)).await;
     register(form("backdated", "anna", 0)).await;
+    // The public form takes nothing of anybody who is known, and tells nobody apart.
+    register(webhook("known", "max", 10)).await;
+    register(webhook("nobodys", "", 10)).await;
+    let stranger = campaign::post_form(&system, "stranger@people.example", "max").await;
+    assert!(stranger.starts_with("200 "), "{stranger}");
+    for who in ["known", "nobodys", "stranger"] {
+        let told = campaign::post_form(&system, &format!("{who}@people.example"), "anna").await;
+        assert_eq!(told, stranger, "{who}");
+    }
     // Before it, the form is evidence, but not enough.
     register(form("before", "anna", 0)).await;
     register(webhook("before", "max", 10)).await;
@@ -256,6 +265,9 @@ pub(super) async fn rule_10_unverified_touches_displace_nothing(composition: Com
     for (who, affiliate, verdict) in [
         ("after", "max", Some(Verdict::UnverifiedTooLate)),
         ("backdated", "max", Some(Verdict::UnverifiedTooLate)),
+        ("known", "max", None),
+        ("nobodys", "", None),
+        ("stranger", "max", Some(Verdict::Won)),
         ("before", "max", Some(Verdict::Unverified)),
         ("newer", "max", Some(Verdict::Unverified)),
         ("alone", "anna", Some(Verdict::Won)),

@@ -181,10 +181,40 @@ async fn mention_in_webhooks(system: &System, clients: &Clients) -> String {
     hooks::SECRET.to_owned()
 }
 
+/// Types the address into every page that takes one, and puts it where it does not belong.
+async fn mention_on_pages(system: &System, token: &str) {
+    for (email, status) in [(ADDRESS, "200 "), (NO_ADDRESS, "422 ")] {
+        let told = campaign::post_form(system, email, "max").await;
+        assert!(told.starts_with(status), "{told}");
+        let form = |pairs: &[(&str, &str)]| {
+            url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+        };
+        let url = format!("{}/course/go", system.http());
+        let told = campaign::post(&url, form(&[("email", email)])).await;
+        assert!(told.starts_with("303 "), "{told}");
+        let url = format!("{}/-/touch", system.http());
+        let landing = [("product", "ticket"), ("affiliate", email), ("sub1", email)];
+        assert!(campaign::post(&url, form(&landing)).await.starts_with("200 "));
+        let landing = [("product", "ticket"), ("affiliate", "max"), ("sub1", email)];
+        assert!(campaign::post(&url, form(&landing)).await.starts_with("200 "));
+    }
+    let phone = system.phone();
+    for link in [
+        format!("/-/join/launch/{token}?consent=1"),
+        "/course/go".to_owned(),
+        format!("/-/join/launch/{ADDRESS}"),
+        format!("/-/r/tool/{ADDRESS}/course"),
+        format!("/course/go?email={ADDRESS}"),
+    ] {
+        phone.open(&link).await;
+    }
+}
+
 /// Addresses are in the registry only, hashed or sealed: never in a log, metric, event, error or in clear on disk.
 /// Tokens are in no log either.
 pub(super) async fn rule_08_addresses_stay_in_the_registry(composition: Composition) {
-    let options = Options { log: TALKATIVE, ..Options::default() };
+    // An address typed into a page is answered after twice the deadline.
+    let options = Options { log: TALKATIVE, decision_deadline_ms: 500, ..Options::default() };
     let mut system = System::start_with(composition, &options).await;
     let clients = campaign::load(&system).await;
     let events = Arc::new(Mutex::new(String::new()));
@@ -213,6 +243,7 @@ pub(super) async fn rule_08_addresses_stay_in_the_registry(composition: Composit
         let request = v1::ResolveRequest { path_and_query: link };
         clients.redirect.clone().resolve(request).await.unwrap();
     }
+    mention_on_pages(&system, &token).await;
     let posted = mention_in_webhooks(&system, &clients).await;
     system.shipped(5).await;
     until("both sales are in the feed", async || {

@@ -67,6 +67,8 @@ pub(super) async fn rule_06_a_get_registers_nothing_and_cookies_are_for_humans(
     let clients = campaign::load(&system).await;
     campaign::register(&clients, campaign::registration("jane", "anna")).await.unwrap();
     let link = campaign::path_of(&campaign::purchase_link(&clients, "jane").await.url);
+    let token = link.rsplit('/').next().unwrap();
+    let join = format!("/-/join/launch/{token}");
     let count = async || {
         let request = v1::ListAttendeesRequest { page_size: 1, ..Default::default() };
         let attendees = all!(clients.attendees, list_attendees, request, attendees).len();
@@ -85,9 +87,12 @@ pub(super) async fn rule_06_a_get_registers_nothing_and_cookies_are_for_humans(
     for _ in 0..2 {
         for path in [
             "/ticket/p/max/",
-            "/-/register/launch?email=john%40people.example&affiliate=max",
+            "/-/register/launch?key=launch-form&email=john%40people.example&affiliate=max",
             "/-/hooks/tool?email=john%40people.example",
-            "/-/touch?affiliate=max",
+            "/-/touch?product=ticket&affiliate=max",
+            "/-/r/tool/jane/course",
+            "/course/go?email=jane%40people.example",
+            &join,
             "/course/p/max/buy?order=1",
             &link,
         ] {

@@ -11,6 +11,11 @@ pub(crate) const INVITATION: &str = "https://pages.example/invitation";
 /// Where purchase links of the course lead.
 pub(crate) const CHECKOUT: &str = "https://checkout.example/course";
 
+/// Where the webinar takes place.
+pub(crate) const ROOM: &str = "https://room.example/j/1?pwd=x";
+/// What the webinar's form posts.
+const FORM_KEY: &str = "launch-form";
+
 pub(crate) fn programme(id: &str) -> v1::Programme {
     v1::Programme { id: id.to_owned(), platform: "copecart".to_owned(), ..Default::default() }
 }
@@ -74,6 +79,12 @@ pub(crate) async fn load(system: &System) -> Clients {
         id: "launch".to_owned(),
         promotes_product_ids: vec!["ticket".to_owned()],
         offers_product_ids: vec!["course".to_owned()],
+        room_url: ROOM.to_owned(),
+        form: Some(v1::RegistrationForm {
+            key: FORM_KEY.to_owned(),
+            allowed_origins: vec!["https://pages.example".to_owned()],
+            ..Default::default()
+        }),
         ..Default::default()
     };
     let request = v1::CreateWebinarRequest { webinar: Some(webinar), ..Default::default() };
@@ -155,6 +166,25 @@ pub(crate) async fn register(
     registration: v1::RegisterAttendeeRequest,
 ) -> Result<v1::RegisterAttendeeResponse, Status> {
     clients.attendees.clone().register_attendee(registration).await.map(tonic::Response::into_inner)
+}
+
+/// Somebody posts the webinar's form; what they are answered.
+pub(crate) async fn post_form(system: &System, email: &str, affiliate: &str) -> String {
+    let form = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs([("key", FORM_KEY), ("email", email), ("affiliate", affiliate)])
+        .finish();
+    post(&format!("{}/-/register/launch", system.hooks()), form).await
+}
+
+/// Posts a form; status, headers and body of the answer.
+pub(crate) async fn post(url: &str, form: String) -> String {
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
+    let request = client.build().unwrap().post(url).body(form);
+    let request = request.header("content-type", "application/x-www-form-urlencoded");
+    let answer = request.send().await.unwrap();
+    let mut headers = answer.headers().clone();
+    headers.remove("date");
+    format!("{} {headers:?} {}", answer.status(), answer.text().await.unwrap())
 }
 
 /// An attendee's link to buy the course.

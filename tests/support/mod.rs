@@ -3,6 +3,7 @@
 mod binaries;
 pub(crate) mod browser;
 pub(crate) mod campaign;
+mod chromium;
 pub(crate) mod clients;
 pub(crate) mod dice;
 pub(crate) mod leaks;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use binaries::{binary, tagalong};
 pub(crate) use browser::Browser;
+pub(crate) use chromium::Chromium;
 pub(crate) use clients::Clients;
 pub(crate) use proxy::Network;
 pub(crate) use system::{Behind, Composition, Options, System};

@@ -1,7 +1,7 @@
 //! Registrations, as they are reported.
 
 use tagalong_attribution::{
-    id::{AffiliateId, ProgrammeId, WebinarId},
+    id::{AffiliateId, ProgrammeId, SourceId, WebinarId},
     link::read_click_id,
     token::KeyRing,
 };
@@ -82,6 +82,8 @@ pub(crate) enum Reference {
     Id(Uuid),
     Registration(v1::RegistrationKey),
     Email(WebinarId, Email),
+    /// Source and the tool's own ID, as a public link names them.
+    Registrant(SourceId, String),
 }
 
 impl Reference {
@@ -110,6 +112,12 @@ impl Reference {
                 field::id(&format!("{field}.email.webinar_id"), &email.webinar_id)?,
                 field::email(&format!("{field}.email.email"), &email.email)?,
             )),
+            Message::Registrant(registrant) => {
+                let name = format!("{field}.registrant.external_id");
+                let source = field::id(&format!("{field}.registrant.source"), &registrant.source)?;
+                let id = field::required_text(&name, &registrant.external_id, field::FOREIGN_ID)?;
+                Ok(Self::Registrant(source, id))
+            }
         }
     }
 }

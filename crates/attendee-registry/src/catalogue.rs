@@ -4,7 +4,7 @@ use percent_encoding::percent_decode_str;
 use tagalong_attribution::{
     decide::Policy,
     id::{AffiliateId, ProductId, ProgrammeId, WebinarId},
-    template::Destination,
+    template::{self, Destination},
 };
 use tagalong_proto::v1;
 use url::Url;
@@ -20,6 +20,7 @@ const MAX_EMAILS: usize = 16;
 const MAX_COUPONS: usize = 100;
 const MAX_QUERY_NAMES: usize = 64;
 const MAX_WEBINAR_PRODUCTS: usize = 100;
+const MAX_ORIGINS: usize = 32;
 
 /// A programme as an operator wants it.
 pub(crate) struct Programme {
@@ -228,8 +229,76 @@ pub(crate) struct Webinar {
     /// Product, promoted, offered; each product once.
     pub(crate) products: Vec<(ProductId, bool, bool)>,
     pub(crate) campaign_ends_at: Option<i64>,
+    pub(crate) room_url: String,
+    pub(crate) form: Option<RegistrationForm>,
     pub(crate) test: bool,
     pub(crate) revision: i64,
+}
+
+/// A form that registers attendees, as an operator wants it.
+pub(crate) struct RegistrationForm {
+    pub(crate) key: String,
+    /// As browsers name them, at least one.
+    pub(crate) allowed_origins: Vec<String>,
+    pub(crate) thank_you_url: String,
+    pub(crate) programme: Option<ProgrammeId>,
+    pub(crate) keep_emails: bool,
+}
+
+impl RegistrationForm {
+    fn read(message: v1::RegistrationForm) -> Result<Self> {
+        let own = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '~' | '-');
+        if !(8..=128).contains(&message.key.len()) || !message.key.chars().all(own) {
+            let problem = "must be 8 to 128 characters of A-Za-z0-9._~-";
+            return Err(Error::invalid("webinar.form.key", problem));
+        }
+        let origins = &message.allowed_origins;
+        if origins.is_empty() {
+            return Err(Error::invalid("webinar.form.allowed_origins", "must name at least one"));
+        }
+        at_most("webinar.form.allowed_origins", origins.len(), MAX_ORIGINS)?;
+        let origin = |(n, text): (usize, &String)| {
+            origin(text).ok_or_else(|| {
+                let field = format!("webinar.form.allowed_origins[{n}]");
+                Error::invalid(field, "must be as https://www.example.com")
+            })
+        };
+        Ok(Self {
+            allowed_origins: origins.iter().enumerate().map(origin).collect::<Result<_>>()?,
+            thank_you_url: web_page("webinar.form.thank_you_url", &message.thank_you_url)?,
+            programme: field::optional_id("webinar.form.programme_id", &message.programme_id)?,
+            key: message.key,
+            keep_emails: message.keep_emails,
+        })
+    }
+}
+
+/// A page of somebody's, or nothing.
+fn web_page(field: &str, text: &str) -> Result<String> {
+    let web = |url: &Url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
+    };
+    let valid = text.len() <= template::MAX_LEN
+        && text.bytes().all(|byte| byte.is_ascii_graphic())
+        && Url::parse(text).is_ok_and(|url| web(&url));
+    if text.is_empty() || valid {
+        return Ok(text.to_owned());
+    }
+    let problem =
+        "must be a URL with http or https, at most 2048 characters, others percent-encoded";
+    Err(Error::invalid(field, problem))
+}
+
+/// An origin as browsers name it in `Origin`.
+fn origin(text: &str) -> Option<String> {
+    let url = Url::parse(text).ok()?;
+    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    let named = url.username().is_empty() && url.password().is_none();
+    (matches!(url.scheme(), "http" | "https") && bare && named)
+        .then(|| url.origin().ascii_serialization())
 }
 
 impl Webinar {
@@ -262,6 +331,8 @@ impl Webinar {
                 "webinar.campaign_ends_at",
                 message.campaign_ends_at.as_ref(),
             )?,
+            room_url: web_page("webinar.room_url", &message.room_url)?,
+            form: message.form.map(RegistrationForm::read).transpose()?,
             test: message.test,
             revision: message.revision,
         })

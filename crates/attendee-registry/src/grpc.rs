@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::{
     error::{Error, Result, What},
     field,
+    form::Forms,
     inbox::Inbox,
     keys::DataKeys,
     store::{Store, page, requests},
@@ -36,6 +37,7 @@ pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) writer: Arc<Writer>,
     pub(crate) inbox: Arc<Inbox>,
+    pub(crate) forms: Arc<Forms>,
     pub(crate) keys: DataKeys,
     pub(crate) tokens: KeyRing,
     pub(crate) public_url: PublicUrl,

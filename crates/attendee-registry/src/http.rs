@@ -1,4 +1,4 @@
-//! Hooks: what tools and checkouts post.
+//! What comes in from outside: hooks, which tools and checkouts post to, and registration forms.
 
 use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
 
@@ -14,10 +14,24 @@ use tagalong_chassis::{status, telemetry::traced};
 use tagalong_integrations::{Delivery, Reply};
 use tracing::{Instrument as _, Span, field::Empty};
 
-use crate::inbox::{Inbox, NotTaken};
+use crate::{
+    form::Forms,
+    inbox::{Inbox, NotTaken},
+};
+
+mod register;
+
+use register::REGISTER;
 
 /// The path of all hooks.
-pub const HOOKS: &str = "/-/hooks/";
+pub(crate) const HOOKS: &str = "/-/hooks/";
+
+/// Whether a path is answered here, and not by the redirect.
+#[must_use]
+pub fn answers(path: &str) -> bool {
+    // Visitors' links are told by one byte.
+    path.as_bytes().get(1) == Some(&b'-') && (path.starts_with(HOOKS) || path.starts_with(REGISTER))
+}
 
 /// Largest body, in bytes: many times what any platform sends.
 const MAX_BODY: usize = 1024 * 1024;
@@ -29,6 +43,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct Http {
     pub(crate) inbox: Arc<Inbox>,
+    pub(crate) forms: Arc<Forms>,
 }
 
 impl<B> hyper::service::Service<Request<B>> for Http
@@ -70,11 +85,33 @@ enum BadBody {
     Late,
 }
 
+impl BadBody {
+    fn label(&self) -> &'static str {
+        match self {
+            Self::TooLarge => "too_large",
+            Self::Broken => "broken",
+            Self::Late => "late",
+        }
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Broken => StatusCode::BAD_REQUEST,
+            Self::Late => StatusCode::REQUEST_TIMEOUT,
+        }
+    }
+}
+
 impl Http {
     async fn answer<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
     where
         B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
     {
+        if let Some(webinar) = request.uri().path().strip_prefix(REGISTER) {
+            let webinar = webinar.strip_suffix('/').unwrap_or(webinar).to_owned();
+            return register::answer(&self.forms, &webinar, request).await;
+        }
         let (parts, body) = request.into_parts();
         let Some((source, path_secret)) = hook(parts.uri.path()) else {
             return unknown();
@@ -92,16 +129,11 @@ impl Http {
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
             return response;
         }
-        let body = match read(body).await {
+        let body = match read(body, MAX_BODY).await {
             Ok(body) => body,
             Err(bad) => {
-                let (outcome, status) = match bad {
-                    BadBody::TooLarge => ("too_large", StatusCode::PAYLOAD_TOO_LARGE),
-                    BadBody::Broken => ("broken", StatusCode::BAD_REQUEST),
-                    BadBody::Late => ("late", StatusCode::REQUEST_TIMEOUT),
-                };
-                self.inbox.metrics.posted(source.id(), outcome);
-                return plain(status);
+                self.inbox.metrics.posted(source.id(), bad.label());
+                return plain(bad.status());
             }
         };
         let posted = Delivery {
@@ -155,11 +187,11 @@ fn hook(path: &str) -> Option<(String, Option<String>)> {
     }
 }
 
-async fn read<B>(body: B) -> Result<Bytes, BadBody>
+async fn read<B>(body: B, limit: usize) -> Result<Bytes, BadBody>
 where
     B: Body<Error: Into<BoxError>>,
 {
-    match tokio::time::timeout(PATIENCE, Limited::new(body, MAX_BODY).collect()).await {
+    match tokio::time::timeout(PATIENCE, Limited::new(body, limit).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BadBody::TooLarge),
         Ok(Err(_)) => Err(BadBody::Broken),

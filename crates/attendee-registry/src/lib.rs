@@ -2,6 +2,7 @@
 //!
 //! * `grpc`, `http`: messages in and out
 //! * `inbox`: what tools and checkouts post
+//! * `form`: what registration forms post
 //! * [`email`], [`keys`]: personal data
 //! * `catalogue`, `source`, `attendee`, `click`, `sale`: what is reported, read and checked
 //! * `deciding`: whose an item is, and when that is decided again
@@ -38,6 +39,7 @@ mod deciding;
 pub mod email;
 pub mod error;
 mod field;
+mod form;
 mod grpc;
 mod http;
 mod inbox;
@@ -48,7 +50,8 @@ pub mod store;
 mod time;
 mod writing;
 
-pub use http::{HOOKS, Http};
+use form::Forms;
+pub use http::{Http, answers};
 use inbox::{Inbox, Metrics};
 use keys::DataKeys;
 use store::{Store, counts, deliveries::Retention};
@@ -216,8 +219,10 @@ impl Service {
             metrics: Metrics::new(),
             arrived: Notify::new(),
         });
+        let forms = Arc::new(Forms::new(store.clone(), writer.clone(), keys.clone()));
         Self {
             registry: grpc::Registry::new(grpc::Inner {
+                forms,
                 store,
                 writer,
                 inbox,
@@ -230,10 +235,10 @@ impl Service {
         }
     }
 
-    /// What answers tools and checkouts. Call it inside the runtime it was made in.
+    /// What answers tools, checkouts and forms. Call it inside the runtime it was made in.
     #[must_use]
     pub fn http(&self) -> Http {
-        Http { inbox: self.registry.inbox.clone() }
+        Http { inbox: self.registry.inbox.clone(), forms: self.registry.forms.clone() }
     }
 
     /// The gRPC services.

@@ -25,6 +25,7 @@ pub(crate) struct Source {
     pub(crate) webinars: Vec<(String, WebinarId)>,
     pub(crate) keep_emails: bool,
     pub(crate) disabled: bool,
+    pub(crate) registrant_links: bool,
     /// What the operator believes to be stored; 0 for whatever is.
     pub(crate) revision: i64,
 }
@@ -56,6 +57,7 @@ impl Source {
             webinars,
             keep_emails: message.keep_emails,
             disabled: message.disabled,
+            registrant_links: message.registrant_links,
             revision: message.revision,
         })
     }

@@ -10,7 +10,7 @@ use tagalong_attribution::{
 };
 use tagalong_chassis::public_url::PublicUrl;
 use tagalong_proto::v1::{
-    AttendeeEmail, AttendeeReference, RegistrationKey, attendee_reference::Reference,
+    AttendeeEmail, AttendeeReference, Registrant, RegistrationKey, attendee_reference::Reference,
 };
 use tokio_stream::{Stream, StreamExt as _};
 use uuid::Uuid;
@@ -37,6 +37,7 @@ pub(crate) enum Buyer {
     Token(String),
     Registration(RegistrationKey),
     Email(AttendeeEmail),
+    Registrant(Registrant),
 }
 
 /// Whom the registry is asked about. Without `Debug`: it may hold an e-mail address.
@@ -96,6 +97,7 @@ impl Links {
             }
             Buyer::Registration(key) => Attendee::Named(Reference::Registration(key)),
             Buyer::Email(email) => Attendee::Named(Reference::Email(email)),
+            Buyer::Registrant(registrant) => Attendee::Named(Reference::Registrant(registrant)),
         })
     }
 

@@ -45,6 +45,18 @@ pub(crate) fn buyer(attendee: Option<AttendeeReference>) -> Result<Buyer> {
         }
         Reference::Token(token) => Ok(Buyer::Token(token)),
         Reference::Registration(key) => registration(key),
+        Reference::Registrant(registrant) => {
+            id::<tagalong_attribution::id::SourceId>(
+                "attendee.registrant.source",
+                &registrant.source,
+            )?;
+            if registrant.external_id.is_empty() || registrant.external_id.chars().count() > MAX_KEY
+            {
+                let problem = format!("must be 1 to {MAX_KEY} characters");
+                return Err(Error::invalid("attendee.registrant.external_id", problem));
+            }
+            Ok(Buyer::Registrant(registrant))
+        }
         Reference::Email(email) => {
             id::<tagalong_attribution::id::WebinarId>(
                 "attendee.email.webinar_id",

@@ -11,7 +11,7 @@ use tagalong_chassis::{
 };
 use tagalong_proto::v1::{
     AffiliateLink, AttendeeEmail, AttendeeReference, ImageFormat, LinkBasis, MessageFormat,
-    RegistrationKey, RenderLinkRequest, RenderLinksRequest, RenderMessageRequest,
+    Registrant, RegistrationKey, RenderLinkRequest, RenderLinksRequest, RenderMessageRequest,
     RenderQrCodeRequest, attendee_reference::Reference,
     link_rendering_service_client::LinkRenderingServiceClient, render_qr_code_request::Target,
 };
@@ -97,6 +97,7 @@ async fn attendees_are_named_in_four_ways() {
         Reference::Token(ring().sign(FRIEND)),
         Reference::Registration(key),
         Reference::Email(email),
+        Reference::Registrant(Registrant { source: "zoom".into(), external_id: "42".into() }),
     ] {
         let answer = client(&Fake::default()).render_link(link(whom(reference))).await.unwrap();
         assert_eq!(answer.into_inner().attendee_id, FRIEND.to_string());
@@ -184,6 +185,10 @@ async fn malformed_fields_are_named_and_nobody_is_asked() {
         let (webinar_id, email) = (webinar.to_owned(), email.to_owned());
         whom(Reference::Email(AttendeeEmail { webinar_id, email }))
     };
+    let registrant = |source: &str, external_id: &str| {
+        let (source, external_id) = (source.to_owned(), external_id.to_owned());
+        whom(Reference::Registrant(Registrant { source, external_id }))
+    };
     let fake = Fake::default();
     for (request, expected) in [
         (RenderLinkRequest { product_id: String::new(), ..link(id(FRIEND)) }, "product_id"),
@@ -198,6 +203,9 @@ async fn malformed_fields_are_named_and_nobody_is_asked() {
         (link(key("zoom", &"x".repeat(129))), "attendee.registration.external_id"),
         (link(email("", "a@b.test")), "attendee.email.webinar_id"),
         (link(email("live", "")), "attendee.email.email"),
+        (link(registrant("-", "1")), "attendee.registrant.source"),
+        (link(registrant("zoom", "")), "attendee.registrant.external_id"),
+        (link(registrant("zoom", &"x".repeat(129))), "attendee.registrant.external_id"),
     ] {
         let status = client(&fake).render_link(request.clone()).await.unwrap_err();
         assert_eq!(field(&status), expected);

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use prost::Message as _;
 use tagalong_attribution::{
     decide::Suspension,
-    id::{AffiliateId, ProductId, ProgrammeId},
+    id::{AffiliateId, ProductId, ProgrammeId, WebinarId},
     template::Destination,
 };
 use tagalong_chassis::{private::replace_private, status::chain};
@@ -102,6 +102,29 @@ impl Entry {
     }
 }
 
+/// Where a webinar takes place.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Room {
+    /// Fit for a header.
+    pub(crate) url: String,
+    /// What is sold there.
+    pub(crate) offers: Vec<ProductId>,
+}
+
+impl Room {
+    /// None where the webinar has none, or, whoever answered for the registry, one that is no web page.
+    fn of(record: &v1::Webinar) -> Option<Self> {
+        let url = &record.room_url;
+        let web = url.starts_with("https://") || url.starts_with("http://");
+        if !url.is_empty() && !(web && url.bytes().all(|byte| byte.is_ascii_graphic())) {
+            tracing::error!(webinar = record.id, "unusable room");
+            return None;
+        }
+        let offers = record.offers_product_ids.iter().filter_map(|id| id.parse().ok());
+        (!url.is_empty()).then(|| Self { url: url.clone(), offers: offers.collect() })
+    }
+}
+
 /// Everything a link needs.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Catalogue {
@@ -109,11 +132,16 @@ pub(crate) struct Catalogue {
     pub(crate) revision: i64,
     products: HashMap<ProductId, Arc<Entry>>,
     suspended: HashMap<ProgrammeId, HashMap<AffiliateId, Vec<Suspension>>>,
+    rooms: HashMap<WebinarId, Arc<Room>>,
 }
 
 impl Catalogue {
     pub(crate) fn product(&self, id: &ProductId) -> Option<&Arc<Product>> {
         self.products.get(id)?.product()
+    }
+
+    pub(crate) fn room(&self, webinar: &WebinarId) -> Option<&Arc<Room>> {
+        self.rooms.get(webinar)
     }
 
     pub(crate) fn is_suspended(
@@ -139,8 +167,10 @@ impl Catalogue {
                 Some(Change::Removed(removed)) => {
                     self.products.remove(removed.product_id.as_str());
                     self.suspended.remove(removed.programme_id.as_str());
+                    self.rooms.remove(removed.webinar_id.as_str());
                 }
-                Some(Change::Programme(_) | Change::Webinar(_)) | None => {}
+                Some(Change::Webinar(record)) => self.apply_webinar(&record),
+                Some(Change::Programme(_)) | None => {}
             }
         }
         self.revision = step.revision;
@@ -185,26 +215,50 @@ impl Catalogue {
         }
     }
 
+    fn apply_webinar(&mut self, record: &v1::Webinar) {
+        let Ok(id) = record.id.parse::<WebinarId>() else {
+            tracing::error!(webinar = record.id, "unusable webinar ID");
+            return;
+        };
+        match Room::of(record) {
+            Some(room) => self.rooms.insert(id, Arc::new(room)),
+            None => self.rooms.remove(&id),
+        };
+    }
+
     /// Writes it to disk, whole or not at all.
     pub(crate) fn save(&self, path: &Path) -> io::Result<()> {
         let products = self
             .products
             .values()
-            .map(|entry| Saved { product: Some(entry.record.clone()), affiliate: None });
+            .map(|entry| Saved { product: Some(entry.record.clone()), ..Saved::default() });
         let affiliates = self.suspended.iter().flat_map(|(programme, affiliates)| {
             affiliates.iter().map(|(id, suspensions)| Saved {
-                product: None,
                 affiliate: Some(v1::Affiliate {
                     programme_id: programme.to_string(),
                     id: id.to_string(),
                     suspensions: suspensions.iter().map(record).collect(),
                     ..v1::Affiliate::default()
                 }),
+                ..Saved::default()
             })
         });
-        let changes = products.chain(affiliates).collect();
-        let saved =
-            SavedCatalogue { changes, revision: self.revision, reset: true, checksum: None };
+        let rooms = self.rooms.iter().map(|(webinar, room)| Saved {
+            webinar: Some(v1::Webinar {
+                id: webinar.to_string(),
+                room_url: room.url.clone(),
+                offers_product_ids: room.offers.iter().map(ToString::to_string).collect(),
+                ..v1::Webinar::default()
+            }),
+            ..Saved::default()
+        });
+        let saved = SavedCatalogue {
+            changes: products.chain(affiliates).chain(rooms).collect(),
+            revision: self.revision,
+            reset: true,
+            has_rooms: true,
+            checksum: None,
+        };
         let mut bytes = saved.encode_to_vec();
         let checksum = Some(crc32fast::hash(&bytes));
         // A message is its fields one after the other: this adds one.
@@ -235,9 +289,11 @@ impl Catalogue {
                 return Err(io::Error::other("the checksum is wrong"));
             }
         }
-        let mut catalogue = Self { revision: saved.revision, ..Self::default() };
+        // One that was saved without rooms is not all there is up to its revision: everything is asked for again.
+        let revision = if saved.has_rooms { saved.revision } else { 0 };
+        let mut catalogue = Self { revision, ..Self::default() };
         catalogue.products.reserve(saved.changes.len());
-        for Saved { product, affiliate } in saved.changes {
+        for Saved { product, affiliate, webinar } in saved.changes {
             if let Some(record) = product {
                 let id = SavedProduct::decode(record.clone())?.id;
                 let id = id.try_into().map_err(io::Error::other)?;
@@ -245,6 +301,9 @@ impl Catalogue {
             }
             if let Some(affiliate) = affiliate {
                 catalogue.apply_affiliate(&affiliate);
+            }
+            if let Some(webinar) = webinar {
+                catalogue.apply_webinar(&webinar);
             }
         }
         Ok(catalogue)
@@ -260,6 +319,9 @@ struct SavedCatalogue {
     revision: i64,
     #[prost(bool, tag = "3")]
     reset: bool,
+    /// Rooms are among the changes.
+    #[prost(bool, tag = "999")]
+    has_rooms: bool,
     /// CRC-32 of everything before it.
     #[prost(fixed32, optional, tag = "1000")]
     checksum: Option<u32>,
@@ -272,6 +334,8 @@ struct Saved {
     affiliate: Option<v1::Affiliate>,
     #[prost(bytes = "bytes", optional, tag = "3")]
     product: Option<Bytes>,
+    #[prost(message, optional, tag = "4")]
+    webinar: Option<v1::Webinar>,
 }
 
 /// `tagalong.v1.Product` without the rest of it.
@@ -443,5 +507,53 @@ pub(crate) mod tests {
             fs::write(&path, bytes).unwrap();
             assert!(Catalogue::load(&path).is_none());
         }
+    }
+
+    #[test]
+    fn rooms_come_go_and_are_saved() {
+        let webinar = |id: &str, room_url: &str| {
+            let offers_product_ids = vec!["course".to_owned(), "-no ID".to_owned()];
+            let record = v1::Webinar {
+                id: id.into(),
+                room_url: room_url.into(),
+                offers_product_ids,
+                ..Default::default()
+            };
+            Change::Webinar(record)
+        };
+        let room = |catalogue: &Catalogue, id: &str| {
+            let id: WebinarId = id.parse().unwrap();
+            catalogue.room(&id).map(|room| (room.url.clone(), room.offers.len()))
+        };
+        let mut catalogue = Catalogue::default();
+        let changes = vec![
+            webinar("good", "https://room.test/1?a=b"),
+            webinar("none", ""),
+            webinar("script", "javascript:alert(1)"),
+            webinar("split", "https://room.test/\r\nset-cookie:a"),
+            webinar("moved", "https://room.test/2"),
+            webinar("gone", "http://room.test/3"),
+        ];
+        catalogue.apply(step(changes, 5), &Catalogue::default());
+        let gone = v1::CatalogueRemoval { webinar_id: "gone".into(), ..Default::default() };
+        let changes = vec![webinar("moved", ""), removed(gone)];
+        catalogue.apply(step(changes, 6), &Catalogue::default());
+
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("catalogue.bin");
+        catalogue.save(&path).unwrap();
+        let loaded = Catalogue::load(&path).unwrap();
+        assert_eq!(loaded.revision, 6);
+        for catalogue in [&catalogue, &loaded] {
+            assert_eq!(room(catalogue, "good"), Some(("https://room.test/1?a=b".to_owned(), 1)));
+            for id in ["none", "script", "split", "moved", "gone"] {
+                assert_eq!(room(catalogue, id), None, "{id}");
+            }
+        }
+
+        // One that was saved before there were rooms is shown, and everything is asked for.
+        let before = SavedCatalogue { revision: 6, reset: true, ..Default::default() };
+        fs::write(&path, before.encode_to_vec()).unwrap();
+        assert_eq!(Catalogue::load(&path).unwrap().revision, 0);
     }
 }

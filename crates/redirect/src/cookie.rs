@@ -1,20 +1,31 @@
-//! The cookie that names the last click of a browser. A hint; nothing depends on it.
+//! Cookies: one names the last click of a browser, others the person who joined a webinar on it. Hints; nothing depends on
+//! them.
 
 use std::time::Duration;
 
 use http::{HeaderMap, header::COOKIE};
-use tagalong_attribution::link::read_click_id;
+use tagalong_attribution::{id::ProductId, link::read_click_id};
 use tagalong_proto::v1::{ClickClass, CookiePolicy};
 use uuid::Uuid;
 
-const NAME: &str = "tagalong";
+const CLICK: &str = "tagalong";
+const PERSON: &str = "tagalong_me";
 
 /// The click a browser remembers.
 pub(crate) fn read(headers: &HeaderMap) -> Option<Uuid> {
+    values(headers, CLICK).find_map(read_click_id)
+}
+
+/// Who joined on this browser: what may be the person's token.
+pub(crate) fn read_person(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    values(headers, PERSON).map(str::trim)
+}
+
+fn values<'a>(headers: &'a HeaderMap, name: &'static str) -> impl Iterator<Item = &'a str> {
     let headers = headers.get_all(COOKIE).iter().filter_map(|header| header.to_str().ok());
-    headers.flat_map(|header| header.split(';')).find_map(|pair| {
-        let (name, value) = pair.split_once('=')?;
-        (name.trim() == NAME).then(|| read_click_id(value)).flatten()
+    headers.flat_map(|header| header.split(';')).filter_map(move |pair| {
+        let (other, value) = pair.split_once('=')?;
+        (other.trim() == name).then_some(value)
     })
 }
 
@@ -30,14 +41,19 @@ pub(crate) struct Visitor {
     pub(crate) opted_out: bool,
 }
 
-/// Whether a visit sets the cookie. Never one that credits nobody: it would displace one that does.
+/// Whether a visit sets the cookie of the click. Never one that credits nobody: it would displace one that does.
 pub(crate) fn is_set(policy: CookiePolicy, visitor: Visitor) -> bool {
+    visitor.touch && is_allowed(policy, visitor)
+}
+
+/// Whether a visitor may be remembered.
+pub(crate) fn is_allowed(policy: CookiePolicy, visitor: Visitor) -> bool {
     let allowed = match policy {
         CookiePolicy::Unspecified | CookiePolicy::OnConsent => visitor.consents,
         CookiePolicy::Always => true,
         CookiePolicy::Never => false,
     };
-    allowed && visitor.touch && visitor.class == ClickClass::Human && !visitor.opted_out
+    allowed && visitor.class == ClickClass::Human && !visitor.opted_out
 }
 
 /// The browser says `Sec-GPC: 1`.
@@ -48,21 +64,30 @@ pub(crate) fn opted_out(headers: &HeaderMap) -> bool {
 /// How the cookie is set.
 #[derive(Debug)]
 pub(crate) struct Setting {
-    /// What stands behind the click's ID.
-    attributes: String,
+    max_age: String,
+    /// What stands behind the path.
+    rest: String,
 }
 
 impl Setting {
     pub(crate) fn new(max_age: Duration, secure: bool) -> Self {
         let secure = if secure { "; Secure" } else { "" };
         let seconds = max_age.as_secs();
-        let attributes = format!("; Max-Age={seconds}; Path=/; HttpOnly{secure}; SameSite=Lax");
-        Self { attributes }
+        Self {
+            max_age: format!("; Max-Age={seconds}"),
+            rest: format!("; HttpOnly{secure}; SameSite=Lax"),
+        }
     }
 
-    /// The value of `Set-Cookie`.
+    /// The value of `Set-Cookie` that names a click.
     pub(crate) fn of(&self, click: &str) -> String {
-        [NAME, "=", click, &self.attributes].concat()
+        [CLICK, "=", click, &self.max_age, "; Path=/", &self.rest].concat()
+    }
+
+    /// The same that names a person, to the one page that asks who somebody is.
+    pub(crate) fn of_person(&self, token: &str, product: &ProductId) -> String {
+        let path = ["; Path=/", product.as_str(), "/go"].concat();
+        [PERSON, "=", token, &self.max_age, &path, &self.rest].concat()
     }
 }
 

@@ -35,6 +35,15 @@ impl RedirectService for Grpc {
         let Some(visit) = Visit::read(&catalogue, &edge.tokens, now, target.path(), query) else {
             return Ok(Response::new(ResolveResponse { status: 404, ..Default::default() }));
         };
+        if visit.room {
+            return Ok(Response::new(ResolveResponse {
+                status: 200,
+                product_id: visit.product.id.to_string(),
+                link: visit.kind.into(),
+                no_affiliate: visit.no_affiliate.into(),
+                ..Default::default()
+            }));
+        }
         let credit = visit.credit(&edge.link_rendering, now, edge.decision_deadline).await;
         let no_affiliate =
             if credit.affiliate.is_some() { NoAffiliate::Unspecified } else { visit.no_affiliate };

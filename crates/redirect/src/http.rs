@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -16,7 +17,8 @@ use http::{
     },
     request::Parts,
 };
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::Body;
 use tagalong_chassis::telemetry::traced;
 use tracing::{Span, field::Empty};
 
@@ -27,8 +29,23 @@ use crate::{
     visit::{self, Visit},
 };
 
+mod own;
+mod room;
+mod snippet;
+mod touch;
+
 const NOT_FOUND: &str = "<!doctype html><title>Not found</title><p>There is no such page.\n";
 const NOT_YET: &str = "<!doctype html><title>One moment</title><p>Please try again in a moment.\n";
+
+/// How long a body may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What visitors may post.
+trait VisitorsBody: Body<Data: Send, Error: Into<BoxError>> + Send + 'static {}
+
+impl<B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static> VisitorsBody for B {}
 
 /// The public HTTP service. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -37,15 +54,18 @@ pub struct Http {
     pub(crate) log: ClickLog,
 }
 
-impl<B> hyper::service::Service<Request<B>> for Http {
+impl<B> hyper::service::Service<Request<B>> for Http
+where
+    B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+{
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
     type Future = Answer;
 
     fn call(&self, request: Request<B>) -> Answer {
-        let (request, _) = request.into_parts();
+        let (request, body) = request.into_parts();
         let span = if traced() { span(&request.method) } else { Span::none() };
-        let state = span.in_scope(|| self.answer(&request));
+        let state = span.in_scope(|| self.answer(&request, body));
         Answer { state, span }
     }
 }
@@ -114,29 +134,46 @@ fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::OPTIONS => "OPTIONS",
         _ => "_OTHER",
     }
 }
 
 impl Http {
-    fn answer(&self, request: &Parts) -> State {
+    fn answer<B: VisitorsBody>(&self, request: &Parts, body: B) -> State {
         let Self { edge, log } = self;
         let now_with = |response| State::Ready(Some(response));
-        if request.method != Method::GET && request.method != Method::HEAD {
-            let mut response = page(StatusCode::METHOD_NOT_ALLOWED, "");
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return now_with(response);
+        let path = request.uri.path();
+        // No product's ID begins so.
+        if path.as_bytes().get(1) == Some(&b'-') {
+            return own::answer(self, request, body);
+        }
+        let get = request.method == Method::GET || request.method == Method::HEAD;
+        if !get && request.method != Method::POST {
+            return now_with(method_not_allowed("GET, HEAD"));
         }
         let catalogue = edge.live.catalogue();
-        let Some(catalogue) = catalogue.as_deref() else {
-            let mut response = page(StatusCode::SERVICE_UNAVAILABLE, NOT_YET);
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
-            return now_with(response);
-        };
+        let Some(catalogue) = catalogue.as_deref() else { return now_with(not_yet()) };
         let now = edge.clock.now();
         let query = request.uri.query().unwrap_or_default();
-        let visit = Visit::read(catalogue, &edge.tokens, now, request.uri.path(), query);
-        let Some(visit) = visit else { return now_with(page(StatusCode::NOT_FOUND, NOT_FOUND)) };
+        let visit = Visit::read(catalogue, &edge.tokens, now, path, query);
+        let mut visit = match visit {
+            Some(visit) if get || visit.room => visit,
+            None if get => return now_with(page(StatusCode::NOT_FOUND, NOT_FOUND)),
+            _ => return now_with(method_not_allowed("GET, HEAD")),
+        };
+        if visit.room {
+            if !get {
+                return room::told(self, request, visit.into_owned(), now, body);
+            }
+            let mut tokens = cookie::read_person(&request.headers);
+            let known = tokens.find_map(|token| Some((token, edge.tokens.verify(token)?)));
+            let Some((token, attendee)) = known else {
+                return now_with(room::ask(&request.headers));
+            };
+            visit = visit.recognised(token.to_owned(), attendee);
+        }
 
         let class = edge.classes.of(&request.method, &request.headers);
         let id = visit::click_id(now);
@@ -157,7 +194,8 @@ impl Http {
         let cookie = cookie::is_set(visit.product.cookies, visitor).then(|| edge.cookie.of(&id));
         if visit.token.is_none() {
             let location = visit.location(&visit.undecided(), &id);
-            return State::Recording(recording, Some(redirect(location, false, cookie)));
+            let response = redirect(StatusCode::FOUND, location, false, cookie);
+            return State::Recording(recording, Some(response));
         }
         let (edge, visit) = (edge.clone(), visit.into_owned());
         State::Deciding(Box::pin(async move {
@@ -165,7 +203,8 @@ impl Http {
                 recording,
                 visit.credit(&edge.link_rendering, now, edge.decision_deadline),
             );
-            promise(redirect(visit.location(&credit, &id), true, cookie), recorded)
+            let location = visit.location(&credit, &id);
+            promise(redirect(StatusCode::FOUND, location, true, cookie), recorded)
         }))
     }
 }
@@ -178,14 +217,19 @@ fn promise(mut response: Response<Full<Bytes>>, recorded: Recorded) -> Response<
     response
 }
 
-fn redirect(location: String, tokened: bool, cookie: Option<String>) -> Response<Full<Bytes>> {
+fn redirect(
+    status: StatusCode,
+    location: String,
+    tokened: bool,
+    cookie: Option<String>,
+) -> Response<Full<Bytes>> {
     let Ok(location) = HeaderValue::from_maybe_shared(Bytes::from(location)) else {
         // Cannot be: templates are ASCII and everything put into them is encoded.
         tracing::error!("a location that is no header value");
         return page(StatusCode::INTERNAL_SERVER_ERROR, "");
     };
     let mut response = Response::new(Full::default());
-    *response.status_mut() = StatusCode::FOUND;
+    *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.reserve(4);
     headers.insert(LOCATION, location);
@@ -198,6 +242,28 @@ fn redirect(location: String, tokened: bool, cookie: Option<String>) -> Response
         headers.insert(SET_COOKIE, cookie);
     }
     response
+}
+
+fn method_not_allowed(allowed: &'static str) -> Response<Full<Bytes>> {
+    let mut response = page(StatusCode::METHOD_NOT_ALLOWED, "");
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
+fn not_yet() -> Response<Full<Bytes>> {
+    let mut response = page(StatusCode::SERVICE_UNAVAILABLE, NOT_YET);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    response
+}
+
+/// A body; the status of the answer where it cannot be read.
+async fn read_body<B: VisitorsBody>(body: B, limit: usize) -> Result<Bytes, StatusCode> {
+    match tokio::time::timeout(PATIENCE, Limited::new(body, limit).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
+        Ok(Err(_)) => Err(StatusCode::BAD_REQUEST),
+        Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
+    }
 }
 
 /// For HEAD too: hyper leaves the body out, and knows its length.

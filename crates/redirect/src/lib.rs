@@ -59,7 +59,7 @@ use crate::{class::Classes, click_log::ClickLog, watch::Live};
 /// Whom the redirect asks.
 #[derive(Debug, Clone)]
 pub struct Peers {
-    /// The attendee registry: `CatalogueService` and `ClickService`.
+    /// The attendee registry: `CatalogueService`, `ClickService` and `AttendeeService`.
     pub registry: Transport,
     /// Link rendering: `LinkRenderingService`.
     pub link_rendering: Transport,
@@ -69,7 +69,6 @@ pub struct Peers {
 #[derive(Debug, Clone)]
 pub struct Service {
     edge: Arc<Edge>,
-    registry: Transport,
     click_retention: Duration,
 }
 
@@ -78,6 +77,7 @@ pub struct Service {
 pub(crate) struct Edge {
     live: Live,
     log: ClickLog,
+    registry: Transport,
     link_rendering: Transport,
     tokens: KeyRing,
     clock: Clock,
@@ -110,6 +110,7 @@ impl Service {
             live: Live::open(config.data.join("catalogue.bin"), ready.gate("catalogue")),
             metrics: Metrics::new(&log),
             log,
+            registry: peers.registry,
             link_rendering: peers.link_rendering,
             tokens,
             clock,
@@ -118,11 +119,7 @@ impl Service {
             cookie: cookie::Setting::new(config.cookie_max_age(), config.cookie_secure),
             _lock: lock,
         };
-        Ok(Self {
-            edge: Arc::new(edge),
-            registry: peers.registry,
-            click_retention: config.click_retention(),
-        })
+        Ok(Self { edge: Arc::new(edge), click_retention: config.click_retention() })
     }
 
     /// What visitors talk to; for [`serve::http_on_threads`]. Call it inside the runtime that serves it.
@@ -145,11 +142,11 @@ impl Service {
 
     /// Follows the catalogue and ships clicks until `drain` starts. What is not shipped then is after the next start.
     pub async fn run(&self, drain: &Drain) {
-        let Edge { live, log, clock, .. } = &*self.edge;
+        let Edge { live, log, clock, registry, .. } = &*self.edge;
         tokio::select! {
-            () = live.follow(self.registry.clone()) => {}
+            () = live.follow(registry.clone()) => {}
             () = live.save() => {}
-            () = shipping::ship(log, self.registry.clone(), clock, self.click_retention) => {}
+            () = shipping::ship(log, registry.clone(), clock, self.click_retention) => {}
             () = drain.started() => {}
         }
         live.save_now().await;

@@ -16,19 +16,21 @@ pub(crate) struct Link {
     pub(crate) affiliate: Result<AffiliateId, NoAffiliate>,
     /// What stands where a token belongs, unverified.
     pub(crate) token: Option<String>,
+    /// The one link for a whole room, which finds out who is asking.
+    pub(crate) room: bool,
 }
 
 /// Reads a path; none where its first segment is no product's ID, as in our own paths, `/-/…`.
 ///
 /// Whatever has `buy` somewhere behind a product is a purchase link, however odd the rest: taken for an affiliate link it
-/// would lead a buyer back to the sales page. So is `/{product}/go`, the one link for a whole room, which
-/// knows nobody yet.
+/// would lead a buyer back to the sales page. `/{product}/go`, the one link for a whole room, is one that knows nobody
+/// yet.
 pub(crate) fn parse(path: &str) -> Option<Link> {
     let mut segments = path.strip_prefix('/')?.split('/');
     let product = decode(segments.next()?).parse().ok()?;
     let link = |kind, affiliate, token: Option<&str>| {
         let token = token.map(decode).filter(|token| !token.is_empty()).map(Cow::into_owned);
-        Some(Link { product, kind, affiliate, token })
+        Some(Link { product, kind, affiliate, token, room: false })
     };
     let mut segments = segments.skip_while(|segment| segment.is_empty());
     match segments.next() {
@@ -48,7 +50,8 @@ pub(crate) fn parse(path: &str) -> Option<Link> {
             }
         }
         Some(segment) if is(segment, "go") => {
-            link(LinkKind::Checkout, Err(NoAffiliate::Missing), None)
+            let link = link(LinkKind::Checkout, Err(NoAffiliate::Missing), None);
+            link.map(|link| Link { room: true, ..link })
         }
         first => {
             let mut rest = first.into_iter().chain(segments).map(decode);
@@ -115,6 +118,7 @@ mod tests {
             ("/course/p%2Fmax%2Fbuy", Checkout, Err(Missing), None),
             ("/course/x/buy", Checkout, Err(Missing), None),
             ("/course/go", Checkout, Err(Missing), None),
+            ("/course/GO/", Checkout, Err(Missing), None),
             ("/course", Affiliate, Err(Missing), None),
             ("/course/", Affiliate, Err(Missing), None),
             ("/course/p", Affiliate, Err(Missing), None),
@@ -139,6 +143,7 @@ mod tests {
                 "{path}"
             );
             assert_eq!(link.token.as_deref(), token, "{path}");
+            assert_eq!(link.room, path.to_ascii_lowercase().starts_with("/course/go"), "{path}");
         }
     }
 

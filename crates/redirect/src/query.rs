@@ -31,7 +31,7 @@ impl<'a> Query<'a> {
     }
 
     /// The value of the first parameter of this name.
-    fn first(&self, name: &str) -> Option<&str> {
+    pub(crate) fn first(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_ref())
     }
 

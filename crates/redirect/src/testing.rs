@@ -52,6 +52,9 @@ use crate::{
 
 pub(crate) const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36";
 
+/// Where the webinar `launch` takes place.
+pub(crate) const ROOM: &str = "https://room.test/j/42?pwd=x";
+
 pub(crate) fn now() -> Timestamp {
     "2026-11-22T12:00:00Z".parse().unwrap()
 }
@@ -91,7 +94,7 @@ pub(crate) fn down() -> Transport {
     Transport::new(service_fn(async |_| Ok(Status::unavailable("down").into_http())))
 }
 
-/// `course` has a sales page and a checkout, `book` has only a checkout with the affiliate in the path; `sus` is suspended.
+/// The webinar `launch` sells both products. `course` has a sales page and a checkout, `book` has only a checkout with the affiliate in the path; `sus` is suspended.
 pub(crate) fn catalogue() -> Catalogue {
     let page = |with: &str, without: &str| {
         Some(v1::Destination { with_affiliate: with.into(), without_affiliate: without.into() })
@@ -105,7 +108,19 @@ pub(crate) fn catalogue() -> Catalogue {
         checkout: page("https://shop.test/{affiliate}/book", "https://shop.test/book"),
         ..product("book", "")
     };
-    let changes = vec![Change::Product(course), Change::Product(book), suspended("sus", 0, None)];
+    let launch = v1::Webinar {
+        id: "launch".into(),
+        room_url: ROOM.into(),
+        offers_product_ids: vec!["course".into(), "book".into()],
+        ..Default::default()
+    };
+    let changes = vec![
+        Change::Product(course),
+        Change::Product(book),
+        Change::Webinar(launch),
+        Change::Webinar(v1::Webinar { id: "roomless".into(), ..Default::default() }),
+        suspended("sus", 0, None),
+    ];
     let mut catalogue = Catalogue::default();
     catalogue.apply(step(changes, 3), &Catalogue::default());
     catalogue
@@ -119,7 +134,10 @@ pub(crate) fn service(data: &Path, link_rendering: Transport) -> Service {
 }
 
 pub(crate) fn open(config: &Config, link_rendering: Transport) -> Service {
-    let peers = Peers { registry: down(), link_rendering };
+    open_with(config, Peers { registry: down(), link_rendering })
+}
+
+pub(crate) fn open_with(config: &Config, peers: Peers) -> Service {
     Service::open(config, peers, keys(), clock(), &Ready::default()).unwrap()
 }
 
@@ -129,7 +147,17 @@ pub(crate) async fn ask(
     target: &str,
     headers: &[(&'static str, &str)],
 ) -> Response<Full<Bytes>> {
-    let mut request = http::Request::new(());
+    send(service, method, target, headers, "").await
+}
+
+pub(crate) async fn send(
+    service: &Service,
+    method: Method,
+    target: &str,
+    headers: &[(&'static str, &str)],
+    body: &str,
+) -> Response<Full<Bytes>> {
+    let mut request = http::Request::new(Full::new(Bytes::from(body.to_owned())));
     *request.method_mut() = method;
     *request.uri_mut() = target.parse::<Uri>().unwrap();
     let headers: HeaderMap = headers
@@ -194,6 +222,7 @@ impl LinkRenderingService for FakeRendering {
             Rendering::Says(affiliate, basis) => Ok(tonic::Response::new(RenderLinkResponse {
                 affiliate_id: affiliate.into(),
                 basis: basis.into(),
+                token: keys().sign(attendee()),
                 ..Default::default()
             })),
             Rendering::Fails => Err(Status::unavailable("on purpose")),
@@ -221,6 +250,32 @@ impl LinkRenderingService for FakeRendering {
     ) -> Result<tonic::Response<v1::RenderQrCodeResponse>, Status> {
         Err(Status::unimplemented(""))
     }
+}
+
+/// A registry that recognises [`attendee`] by one address, and what it was asked. Any other call fails.
+pub(crate) fn recognising(
+    email: &'static str,
+) -> (Transport, Arc<Mutex<Vec<v1::RecogniseAttendeeRequest>>>) {
+    let asked = Arc::<Mutex<Vec<_>>>::default();
+    let calls = asked.clone();
+    let transport = Transport::new(service_fn(move |request: http::Request<tonic::body::Body>| {
+        let calls = calls.clone();
+        async move {
+            if !request.uri().path().ends_with("/RecogniseAttendee") {
+                return Ok(Status::unavailable("on purpose").into_http());
+            }
+            let answer = service_fn(move |request: Request<v1::RecogniseAttendeeRequest>| {
+                let request = request.into_inner();
+                let known = request.email == email;
+                calls.lock().unwrap().push(request);
+                let attendee_id = if known { attendee().to_string() } else { String::new() };
+                let answer = v1::RecogniseAttendeeResponse { attendee_id };
+                async move { Ok::<_, Status>(tonic::Response::new(answer)) }
+            });
+            Ok(Grpc::new(tonic_prost::ProstCodec::default()).unary(answer, request).await)
+        }
+    }));
+    (transport, asked)
 }
 
 /// What goes wrong with a call.

@@ -10,8 +10,8 @@ use tagalong_attribution::{
 };
 use tagalong_chassis::transport::Transport;
 use tagalong_proto::v1::{
-    AttendeeReference, Click, ClickClass, LinkBasis, LinkKind, NoAffiliate, RenderLinkRequest,
-    RenderLinkResponse, attendee_reference::Reference,
+    AttendeeReference, Click, ClickClass, LinkBasis, LinkKind, NoAffiliate, Registrant,
+    RenderLinkRequest, RenderLinkResponse, attendee_reference::Reference,
     link_rendering_service_client::LinkRenderingServiceClient,
 };
 use tonic::Request;
@@ -34,6 +34,8 @@ pub(crate) struct Visit<'a> {
     pub(crate) no_affiliate: NoAffiliate,
     /// A valid token, and the attendee it names.
     pub(crate) token: Option<(String, Uuid)>,
+    /// The link is one for a whole room, and nobody is recognised yet.
+    pub(crate) room: bool,
     pub(crate) query: Query<'a>,
 }
 
@@ -56,15 +58,7 @@ impl<'a> Visit<'a> {
     ) -> Option<Self> {
         let link = link::parse(path)?;
         let product = catalogue.product(&link.product)?.clone();
-        let no_affiliate = match &link.affiliate {
-            Ok(affiliate) if catalogue.is_suspended(&product.programme, affiliate, now) => {
-                NoAffiliate::Suspended
-            }
-            Ok(_) => NoAffiliate::Unspecified,
-            Err(id::NoAffiliate::Missing) => NoAffiliate::Missing,
-            Err(id::NoAffiliate::Unresolved) => NoAffiliate::Unresolved,
-            Err(id::NoAffiliate::Malformed) => NoAffiliate::Malformed,
-        };
+        let no_affiliate = no_affiliate(catalogue, &product, &link.affiliate, now);
         let verified = |token: String| keys.verify(&token).map(|attendee| (token, attendee));
         let short = path.len() + query.len() < query::MAX_LEN;
         Some(Self {
@@ -73,8 +67,35 @@ impl<'a> Visit<'a> {
             named: link.affiliate.ok(),
             no_affiliate,
             token: link.token.and_then(verified),
+            room: link.room,
             query: if short { Query::parse(query) } else { Query::default() },
         })
+    }
+
+    /// A page of the product that saw an affiliate in its address; none where it can be none, or the product is unknown.
+    pub(crate) fn landing(
+        catalogue: &Catalogue,
+        now: Timestamp,
+        fields: Query<'a>,
+    ) -> Option<Self> {
+        let product = fields.first("product")?.parse().ok()?;
+        let product = catalogue.product(&product)?.clone();
+        let named = AffiliateId::read(fields.first("affiliate")?);
+        let no_affiliate = no_affiliate(catalogue, &product, &named, now);
+        Some(Self {
+            product,
+            kind: LinkKind::Landing,
+            named: Some(named.ok()?),
+            no_affiliate,
+            token: None,
+            room: false,
+            query: fields,
+        })
+    }
+
+    /// The same visit by somebody who was recognised by other means than a token in the path.
+    pub(crate) fn recognised(self, token: String, attendee: Uuid) -> Self {
+        Self { kind: LinkKind::Purchase, token: Some((token, attendee)), room: false, ..self }
     }
 
     /// The same, outliving the request.
@@ -102,8 +123,42 @@ impl<'a> Visit<'a> {
         deadline: Duration,
     ) -> Credit {
         let Some((token, _)) = &self.token else { return self.credited_by(None) };
+        let buyer = Reference::Token(token.clone());
+        self.credited_by(self.render(buyer, rendering, now, deadline).await.as_ref())
+    }
+
+    /// The same where a tool's registrant ID says who buys; and the visit, in which the person is recognised if that names
+    /// somebody in time.
+    pub(crate) async fn of_registrant(
+        self,
+        registrant: Registrant,
+        keys: &KeyRing,
+        rendering: &Transport,
+        now: Timestamp,
+        deadline: Duration,
+    ) -> (Self, Credit) {
+        let buyer = Reference::Registrant(registrant);
+        let answer = self.render(buyer, rendering, now, deadline).await;
+        let known = answer.and_then(|answer| Some((keys.verify(&answer.token)?, answer)));
+        let Some((attendee, answer)) = known else {
+            let credit = self.undecided();
+            return (self, credit);
+        };
+        let visit = self.recognised(answer.token.clone(), attendee);
+        let credit = visit.credited_by(Some(&answer));
+        (visit, credit)
+    }
+
+    /// Asks for a purchase link; none where the answer does not come in time.
+    async fn render(
+        &self,
+        buyer: Reference,
+        rendering: &Transport,
+        now: Timestamp,
+        deadline: Duration,
+    ) -> Option<RenderLinkResponse> {
         let mut request = Request::new(RenderLinkRequest {
-            attendee: Some(AttendeeReference { reference: Some(Reference::Token(token.clone())) }),
+            attendee: Some(AttendeeReference { reference: Some(buyer) }),
             product_id: self.product.id.to_string(),
             at: Some(to_proto(now)),
             fallback_affiliate_id: self.named.as_ref().map(ToString::to_string).unwrap_or_default(),
@@ -112,14 +167,14 @@ impl<'a> Visit<'a> {
         let mut client = LinkRenderingServiceClient::new(rendering.clone());
         // Kept here too: the visitor must not wait for a peer that ignores the deadline.
         match tokio::time::timeout(deadline, client.render_link(request)).await {
-            Ok(Ok(answer)) => self.credited_by(Some(&answer.into_inner())),
+            Ok(Ok(answer)) => Some(answer.into_inner()),
             Ok(Err(status)) => {
                 tracing::debug!(code = ?status.code(), "no decision, the path's affiliate stands");
-                self.credited_by(None)
+                None
             }
             Err(_) => {
                 tracing::debug!("no decision in time, the path's affiliate stands");
-                self.credited_by(None)
+                None
             }
         }
     }
@@ -187,6 +242,24 @@ impl<'a> Visit<'a> {
             cookie_click_id: text(cookie),
             test: self.product.test,
         }
+    }
+}
+
+/// Why whom a link names does not count; unspecified where it does.
+fn no_affiliate(
+    catalogue: &Catalogue,
+    product: &Product,
+    named: &Result<AffiliateId, id::NoAffiliate>,
+    now: Timestamp,
+) -> NoAffiliate {
+    match named {
+        Ok(affiliate) if catalogue.is_suspended(&product.programme, affiliate, now) => {
+            NoAffiliate::Suspended
+        }
+        Ok(_) => NoAffiliate::Unspecified,
+        Err(id::NoAffiliate::Missing) => NoAffiliate::Missing,
+        Err(id::NoAffiliate::Unresolved) => NoAffiliate::Unresolved,
+        Err(id::NoAffiliate::Malformed) => NoAffiliate::Malformed,
     }
 }
 

@@ -190,9 +190,10 @@ mod tests {
             steps.send(Ok(add("d", 2))).await.unwrap();
             until(|| shows(&live, "d")).await;
             assert!(shows(&live, "c") && !shows(&live, "b"));
-            let last: ProductId = "d".parse().unwrap();
-            until(|| Catalogue::load(&path).is_some_and(|saved| saved.product(&last).is_some()))
-                .await;
+            // An earlier one had this revision too.
+            let d: ProductId = "d".parse().unwrap();
+            let saved = || Catalogue::load(&path).is_some_and(|saved| saved.product(&d).is_some());
+            until(saved).await;
         };
         tokio::select! {
             () = live.follow(registry) => unreachable!(),

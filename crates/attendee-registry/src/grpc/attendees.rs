@@ -1,12 +1,13 @@
 //! `AttendeeService`.
 
-use tagalong_attribution::id::WebinarId;
+use tagalong_attribution::id::{ProductId, WebinarId};
 use tagalong_proto::v1::{self, attendee_service_server::AttendeeService};
 use tonic::{Request, Response, Status};
 
 use super::{Registry, after_uuid, refuse};
 use crate::{
     attendee::Reference,
+    email::Email,
     error::Result,
     field,
     store::{
@@ -38,6 +39,22 @@ impl AttendeeService for Registry {
         };
         let attendee = found.await.map_err(refuse)?;
         Ok(Response::new(v1::GetAttendeeResponse { attendee: Some(attendee) }))
+    }
+
+    async fn recognise_attendee(
+        &self,
+        request: Request<v1::RecogniseAttendeeRequest>,
+    ) -> Result<Response<v1::RecogniseAttendeeResponse>, Status> {
+        let message = request.into_inner();
+        let recognised = async {
+            let product: ProductId = field::id("product_id", &message.product_id)?;
+            // What is no address is nobody's.
+            let Ok(email) = Email::parse(&message.email) else { return Ok(None) };
+            attendees::recognise(self.store.read(), &self.keys, &product, &email, self.now()).await
+        };
+        let attendee = recognised.await.map_err(refuse)?;
+        let attendee_id = attendee.map(|id| id.to_string()).unwrap_or_default();
+        Ok(Response::new(v1::RecogniseAttendeeResponse { attendee_id }))
     }
 
     async fn list_attendees(

@@ -4,12 +4,14 @@ use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _,
     IntoActiveModel as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
+use tagalong_attribution::{id::ProductId, resolve::Named};
 use tagalong_proto::v1;
 use uuid::Uuid;
 
 use super::{
-    entity::{attendee, attendee_email, registration, touch},
-    feed,
+    catalogue,
+    entity::{attendee, attendee_email, registration, source, touch},
+    evidence, feed,
 };
 use crate::{
     attendee::Reference,
@@ -114,6 +116,53 @@ async fn by_email(
     }
 }
 
+/// The attendee a public link names, where its source allows that.
+async fn by_registrant(
+    db: &impl ConnectionTrait,
+    source: &str,
+    external_id: &str,
+) -> Result<Option<attendee::Model>> {
+    let source = source::Entity::find_by_id(source)
+        .filter(source::Column::RegistrantLinks.eq(true))
+        .filter(source::Column::Disabled.eq(false))
+        .one(db)
+        .await?;
+    let Some(source) = source else { return Ok(None) };
+    let newest = registration::Entity::find()
+        .filter(registration::Column::Source.eq(source.id))
+        .filter(registration::Column::ExternalId.eq(external_id))
+        .order_by_desc(registration::Column::RegisteredAt)
+        .order_by_desc(registration::Column::Id)
+        .one(db)
+        .await?;
+    match newest {
+        Some(registration) => find(db, registration.attendee).await,
+        None => Ok(None),
+    }
+}
+
+/// Who of the webinars that offer a product has an address: of several the one with the newest verified registration.
+pub(crate) async fn recognise(
+    db: &impl ConnectionTrait,
+    keys: &DataKeys,
+    product: &ProductId,
+    email: &Email,
+    now: i64,
+) -> Result<Option<Uuid>> {
+    catalogue::product(db, product.as_str()).await?;
+    let webinars = evidence::webinars_offering(db, product.as_str()).await?;
+    let hashes = keys.email_hashes(email).into_iter().map(Vec::from).collect();
+    let mut newest = None;
+    for attendee in evidence::attendees_with(db, hashes).await? {
+        if let Named::Attendee { id, offered: true, registered_at } =
+            evidence::named(db, attendee, &webinars, now).await?
+        {
+            newest = newest.max(Some((registered_at, id)));
+        }
+    }
+    Ok(newest.map(|(_, id)| id))
+}
+
 /// The attendee a reference names.
 pub(crate) async fn get(
     db: &impl ConnectionTrait,
@@ -133,6 +182,9 @@ pub(crate) async fn get(
         Reference::Email(webinar, email) => {
             let attendee = by_email(db, keys, webinar.as_str(), email).await?;
             (attendee, "of this e-mail address".to_owned())
+        }
+        Reference::Registrant(source, id) => {
+            (by_registrant(db, source.as_str(), id).await?, "of this registrant".to_owned())
         }
     };
     found.ok_or_else(|| Error::not_found(What::Attendee, name))

@@ -263,6 +263,7 @@ pub(crate) async fn add_touch(
         },
     };
     catalogue::hear_of(db, &programme, affiliate, now).await?;
+    let landing = click.link == i32::from(v1::LinkKind::Landing);
     let whose = attendee.map_or_else(|| "nobody".to_owned(), |id| id.to_string());
     let touch = touch::Model {
         id: Uuid::now_v7(),
@@ -270,7 +271,7 @@ pub(crate) async fn add_touch(
         attendee,
         sale_order: None,
         click: Some(click.id),
-        kind: v1::TouchKind::Click.into(),
+        kind: if landing { v1::TouchKind::Landing } else { v1::TouchKind::Click }.into(),
         programme,
         affiliate: affiliate.clone(),
         product: Some(click.product.clone()),
@@ -278,7 +279,8 @@ pub(crate) async fn add_touch(
         session: String::new(),
         occurred_at: click.occurred_at,
         received_at: now,
-        verified,
+        // Anybody can say that a page was opened, whoever vouches for who did it.
+        verified: verified && !landing,
     };
     attendees::add_touch(db, touch, click.test, now).await
 }

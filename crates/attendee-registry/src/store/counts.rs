@@ -60,8 +60,9 @@ impl<'a> Counts<'a> {
         let human = click.class == i32::from(v1::ClickClass::Human);
         let what = match v1::LinkKind::try_from(click.link) {
             _ if click.test => return self,
-            Ok(v1::LinkKind::Affiliate) if human => What::HumanClick,
-            Ok(v1::LinkKind::Affiliate) => What::OtherClick,
+            // Where affiliates share the platform's links, the landing is the first that is seen of a click.
+            Ok(v1::LinkKind::Affiliate | v1::LinkKind::Landing) if human => What::HumanClick,
+            Ok(v1::LinkKind::Affiliate | v1::LinkKind::Landing) => What::OtherClick,
             Ok(v1::LinkKind::Purchase) if human => What::PurchaseLink,
             _ => return self,
         };

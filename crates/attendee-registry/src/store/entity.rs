@@ -119,6 +119,14 @@ table!(webinar, "webinar", {
     test: bool,
     revision: i64,
     created_at: i64,
+    room_url: String,
+    // None where there is no form, and then the rest of it means nothing.
+    form_key: Option<String>,
+    // One a line.
+    form_origins: String,
+    form_thank_you_url: String,
+    form_programme: Option<String>,
+    form_keep_emails: bool,
 });
 
 table!(webinar_product, "webinar_product", {
@@ -434,6 +442,7 @@ table!(source, "source", {
     disabled: bool,
     revision: i64,
     created_at: i64,
+    registrant_links: bool,
 });
 
 table!(source_webinar, "source_webinar", {

@@ -5,6 +5,7 @@ use sea_orm_migration::prelude::*;
 mod m0001_initial;
 mod m0002_counts;
 mod m0003_sources;
+mod m0004_visitors;
 
 pub(crate) struct Migrator;
 
@@ -15,6 +16,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0001_initial::Migration),
             Box::new(m0002_counts::Migration),
             Box::new(m0003_sources::Migration),
+            Box::new(m0004_visitors::Migration),
         ]
     }
 

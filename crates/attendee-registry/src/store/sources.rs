@@ -52,6 +52,7 @@ pub(crate) async fn put_source(
         disabled: new.disabled,
         revision: now.max(stored.map_or(0, |(revision, _)| revision + 1)),
         created_at,
+        registrant_links: new.registrant_links,
     };
     put(db, row.clone().into_active_model(), write).await?;
 
@@ -241,6 +242,7 @@ pub(crate) async fn messages(
             hook_url: String::new(),
             revision: row.revision,
             created_at: Some(to_proto(row.created_at)),
+            registrant_links: row.registrant_links,
         })
         .collect())
 }

@@ -10,6 +10,7 @@ mod concurrency;
 mod counts;
 mod database;
 mod feed;
+mod forms;
 mod hooks;
 mod inheritance;
 mod messages;

@@ -123,7 +123,7 @@ async fn no_product_is_a_small_plain_page() {
     let data = tempfile::tempdir().unwrap();
     let service = service(data.path(), down());
     for target in
-        ["/", "/nothing/p/max/", "/-/tagalong.js", "/favicon.ico", "//course/p/max", "/%00"]
+        ["/", "/nothing/p/max/", "/-/unknown", "/-", "/favicon.ico", "//course/p/max", "/%00"]
     {
         let response = ask(&service, Method::GET, target, &[]).await;
         assert_eq!(response.status(), 404, "{target}");

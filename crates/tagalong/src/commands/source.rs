@@ -96,6 +96,10 @@ pub(crate) struct Settings {
     /// Keep the addresses of those who register too, sealed
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
     keep_emails: Option<bool>,
+    /// Let links by the tool's own registrant ID, `/-/r/SOURCE/REGISTRANT/PRODUCT`, recognise the person: whoever guesses an ID
+    /// gets that person's purchase link
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
+    registrant_links: Option<bool>,
     /// Answer like an unknown source, and take nothing
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
     disabled: Option<bool>,
@@ -109,6 +113,7 @@ impl Settings {
             source.webinars = self.webinars;
         }
         source.keep_emails = self.keep_emails.unwrap_or(source.keep_emails);
+        source.registrant_links = self.registrant_links.unwrap_or(source.registrant_links);
         source.disabled = self.disabled.unwrap_or(source.disabled);
     }
 }

@@ -31,7 +31,7 @@ pub(crate) enum Command {
     },
     /// Change what is given, and nothing else
     #[command(
-        after_help = "Example:\n  tagalong webinar update launch --ends 2026-12-31T23:59:59+01:00"
+        after_help = "Example:\n  tagalong webinar update launch --ends 2026-12-31T23:59:59+01:00 --room https://zoom.example/j/81234567890\n  tagalong webinar update launch --form-key launch-2026 --form-origin https://www.example.com"
     )]
     Update {
         /// ID
@@ -74,6 +74,24 @@ pub(crate) struct Settings {
     /// When the campaign ends: later sales are not credited through it
     #[arg(long, value_name = "TIME", value_parser = moment)]
     ends: Option<prost_types::Timestamp>,
+    /// The room at the webinar's tool, where `/-/join/WEBINAR/TOKEN` leads
+    #[arg(long, value_name = "URL")]
+    room: Option<String>,
+    /// Take registrations from forms that post this key to `/-/register/WEBINAR`; empty: no longer
+    #[arg(long, value_name = "KEY")]
+    form_key: Option<String>,
+    /// Where the pages with the form are; replaces all of them; may be repeated
+    #[arg(long, value_name = "ORIGIN")]
+    form_origin: Vec<String>,
+    /// Where somebody who registered is sent [default: a small page]
+    #[arg(long, value_name = "URL")]
+    form_thank_you: Option<String>,
+    /// The programme that issued the affiliates in the form; required where the products belong to several
+    #[arg(long, value_name = "PROGRAMME")]
+    form_programme: Option<String>,
+    /// Keep the addresses of those who register by the form too, sealed
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
+    form_keep_emails: Option<bool>,
 }
 
 impl Settings {
@@ -86,6 +104,27 @@ impl Settings {
             webinar.offers_product_ids = self.offers;
         }
         webinar.campaign_ends_at = self.ends.or(webinar.campaign_ends_at);
+        webinar.room_url = self.room.unwrap_or(std::mem::take(&mut webinar.room_url));
+        if self.form_key.as_deref() == Some("") {
+            webinar.form = None;
+            return;
+        }
+        let given = self.form_key.is_some()
+            || !self.form_origin.is_empty()
+            || self.form_thank_you.is_some()
+            || self.form_programme.is_some()
+            || self.form_keep_emails.is_some();
+        if webinar.form.is_none() && !given {
+            return;
+        }
+        let form = webinar.form.get_or_insert_default();
+        form.key = self.form_key.unwrap_or(std::mem::take(&mut form.key));
+        if !self.form_origin.is_empty() {
+            form.allowed_origins = self.form_origin;
+        }
+        form.thank_you_url = self.form_thank_you.unwrap_or(std::mem::take(&mut form.thank_you_url));
+        form.programme_id = self.form_programme.unwrap_or(std::mem::take(&mut form.programme_id));
+        form.keep_emails = self.form_keep_emails.unwrap_or(form.keep_emails);
     }
 }
 

@@ -7,7 +7,6 @@ use futures::future::Either;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::{body::Incoming, service::Service};
-use tagalong_attendee_registry::HOOKS;
 use tokio::runtime::Handle;
 
 /// The public HTTP service. Cheap to clone.
@@ -40,7 +39,7 @@ impl Service<Request<Incoming>> for Front {
     >;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        if !request.uri().path().starts_with(HOOKS) {
+        if !tagalong_attendee_registry::answers(request.uri().path()) {
             return Either::Left(self.redirect.call(request));
         }
         let answer = self.runtime.spawn(self.hooks.call(request));

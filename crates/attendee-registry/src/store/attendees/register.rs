@@ -39,6 +39,8 @@ pub(crate) struct Report {
     email_hashes: Vec<EmailHash>,
     /// The key as it is stored where the person was erased.
     erased_key: v1::RegistrationKey,
+    /// Of somebody who is known already, nothing is taken.
+    strangers_only: bool,
 }
 
 impl Report {
@@ -56,7 +58,14 @@ impl Report {
             new,
             request_id,
             fingerprint,
+            strangers_only: false,
         })
+    }
+
+    /// What a form anybody can post reports. Of somebody who is known already nothing is taken: a later post could claim
+    /// that person, even against an earlier one that is no better proven.
+    pub(crate) fn read_form(message: v1::RegisterAttendeeRequest, keys: &DataKeys) -> Result<Self> {
+        Ok(Self { strangers_only: true, ..Self::read(message, keys)? })
     }
 }
 
@@ -181,6 +190,9 @@ impl Set<'_> {
         let (attendee, repeated) = match admitted {
             Admitted::Answered(answer) => return Ok(answer),
             Admitted::Erased(attendee) => (attendee, true),
+            Admitted::Registration { attendee: Some(known), .. } if report.strangers_only => {
+                (known, true)
+            }
             Admitted::Registration { attendee, programme, test } => {
                 let fresh = attendee.is_none();
                 // Put back below. An error in between ends the whole set.

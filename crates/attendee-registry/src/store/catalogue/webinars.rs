@@ -6,9 +6,10 @@ use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _,
     IntoActiveModel as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, Set,
 };
+use tagalong_attribution::id::ProgrammeId;
 use tagalong_proto::v1;
 
-use super::{Write, allow, checkout, next_revision, product, programme, put, sales_page};
+use super::{Write, allow, checkout, lines, next_revision, product, programme, put, sales_page};
 use crate::{
     catalogue::{Product, Webinar, same_page},
     error::{Error, Result, What},
@@ -33,6 +34,7 @@ pub(crate) async fn put_webinar(
     }
     let stored = stored.map(|row| (row.revision, row.created_at));
     let created_at = allow(write, What::Webinar, id, stored, new.revision, now)?;
+    let form = new.form.as_ref();
     let row = webinar::Model {
         id: id.to_owned(),
         title: new.title.clone(),
@@ -40,6 +42,12 @@ pub(crate) async fn put_webinar(
         test: new.test,
         revision,
         created_at,
+        room_url: new.room_url.clone(),
+        form_key: form.map(|form| form.key.clone()),
+        form_origins: form.map(|form| form.allowed_origins.join("\n")).unwrap_or_default(),
+        form_thank_you_url: form.map(|form| form.thank_you_url.clone()).unwrap_or_default(),
+        form_programme: form.and_then(|form| form.programme.as_ref().map(ToString::to_string)),
+        form_keep_emails: form.is_some_and(|form| form.keep_emails),
     };
     put(db, row.into_active_model(), write).await?;
 
@@ -47,6 +55,7 @@ pub(crate) async fn put_webinar(
         .filter(webinar_product::Column::Webinar.eq(id))
         .exec(db)
         .await?;
+    let mut programmes = BTreeSet::new();
     for (product_id, promotes, offers) in &new.products {
         let product = match product(db, product_id.as_str()).await {
             Err(Error::NotFound { .. }) => {
@@ -65,6 +74,7 @@ pub(crate) async fn put_webinar(
                 format!("must be as in the programme of product {product_id}"),
             ));
         }
+        programmes.insert(product.programme);
         let row = webinar_product::Model {
             webinar: id.to_owned(),
             product: product_id.to_string(),
@@ -74,7 +84,32 @@ pub(crate) async fn put_webinar(
         webinar_product::Entity::insert(row.into_active_model()).exec_without_returning(db).await?;
     }
     refuse_loop(db, id, None).await?;
+    if let Some(form) = form {
+        check_programme(db, form.programme.as_ref(), programmes.len()).await?;
+    }
     webinar_message(db, id).await
+}
+
+/// Nobody is there to be asked when a form is posted: its programme has to be known before.
+async fn check_programme(
+    db: &impl ConnectionTrait,
+    named: Option<&ProgrammeId>,
+    programmes: usize,
+) -> Result<()> {
+    const FIELD: &str = "webinar.form.programme_id";
+    match named {
+        None if programmes == 1 => Ok(()),
+        None => Err(Error::invalid(
+            FIELD,
+            "is required where the webinar's products do not all belong to one programme",
+        )),
+        Some(id) => match programme(db, id.as_str()).await {
+            Err(Error::NotFound { .. }) => {
+                Err(Error::invalid(FIELD, format!("there is no programme {id}")))
+            }
+            found => found.map(|_| ()),
+        },
+    }
 }
 
 /// Refuses a webinar that sells through a checkout which is one of its invitation pages. `changed` is a product as it
@@ -195,6 +230,14 @@ pub(super) async fn webinar_messages(
                 test: row.test,
                 revision: row.revision,
                 created_at: Some(to_proto(row.created_at)),
+                room_url: row.room_url,
+                form: row.form_key.map(|key| v1::RegistrationForm {
+                    key,
+                    allowed_origins: lines(&row.form_origins),
+                    thank_you_url: row.form_thank_you_url,
+                    programme_id: row.form_programme.unwrap_or_default(),
+                    keep_emails: row.form_keep_emails,
+                }),
             }
         })
         .collect())
