@@ -141,7 +141,7 @@ struct Given {
 impl Given {
     fn new() -> anyhow::Result<Self> {
         let bytes = keys::secret().context("no random source")?;
-        Ok(Self { text: bytes.iter().map(|byte| format!("{byte:02x}")).collect(), new: true })
+        Ok(Self { text: hex::encode(bytes), new: true })
     }
 }
 
