@@ -42,8 +42,8 @@ fn sources(cli: &Cli) {
     let rotated: Value = serde_json::from_str(&succeeded(&output, &rotate)).unwrap();
     assert_eq!(rotated["secrets"].as_array().unwrap().len(), 2);
     let told = String::from_utf8(output.stderr).unwrap();
-    let new = told.lines().last().unwrap().trim();
-    assert!(new.len() == 64 && !rotated.to_string().contains(new), "{told}");
+    let new = told.lines().map(str::trim).find(|line| line.len() == 64).unwrap();
+    assert!(!rotated.to_string().contains(new), "{told}");
     assert_eq!(cli.lines(&["source", "list", "--json"]), [rotated]);
     let table = cli.text(&["source", "list"]);
     assert!(table.contains("shop") && table.contains("enabled"), "{table}");

@@ -222,10 +222,10 @@ impl Service {
         let forms = Arc::new(Forms::new(store.clone(), writer.clone(), keys.clone()));
         Self {
             registry: grpc::Registry::new(grpc::Inner {
-                forms,
                 store,
                 writer,
                 inbox,
+                forms,
                 keys,
                 tokens,
                 public_url,
@@ -276,12 +276,15 @@ impl Service {
         const PAUSE: Duration = Duration::from_secs(10);
         let drained = drain.started();
         tokio::pin!(drained);
-        while tokio::time::timeout(PAUSE, &mut drained).await.is_err() {
+        loop {
             if let Err(error) = self.fold_counts().await {
                 tracing::warn!(%error, "what was counted could not be added up; it will be");
             }
             if let Err(error) = self.clear_deliveries().await {
                 tracing::warn!(%error, "outdated deliveries could not be removed; they will be");
+            }
+            if tokio::time::timeout(PAUSE, &mut drained).await.is_ok() {
+                return;
             }
         }
     }

@@ -116,7 +116,8 @@ impl Room {
     fn of(record: &v1::Webinar) -> Option<Self> {
         let url = &record.room_url;
         let web = url.starts_with("https://") || url.starts_with("http://");
-        if !url.is_empty() && !(web && url.bytes().all(|byte| byte.is_ascii_graphic())) {
+        let usable = web && url.bytes().all(|byte| byte.is_ascii_graphic());
+        if !url.is_empty() && !usable {
             tracing::error!(webinar = record.id, "unusable room");
             return None;
         }
