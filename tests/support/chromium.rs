@@ -1,4 +1,4 @@
-//! A real browser, driven as the W3C's WebDriver says.
+//! A real browser, driven as the W3C's `WebDriver` says.
 
 use std::{
     path::PathBuf,
