@@ -116,12 +116,15 @@ impl Room {
     fn of(record: &v1::Webinar) -> Option<Self> {
         let url = &record.room_url;
         let web = url.starts_with("https://") || url.starts_with("http://");
-        if !url.is_empty() && !(web && url.bytes().all(|byte| byte.is_ascii_graphic())) {
+        if url.is_empty() {
+            return None;
+        }
+        if !web || !url.bytes().all(|byte| byte.is_ascii_graphic()) {
             tracing::error!(webinar = record.id, "unusable room");
             return None;
         }
         let offers = record.offers_product_ids.iter().filter_map(|id| id.parse().ok());
-        (!url.is_empty()).then(|| Self { url: url.clone(), offers: offers.collect() })
+        Some(Self { url: url.clone(), offers: offers.collect() })
     }
 }
 

@@ -145,23 +145,20 @@ pub(super) fn told<B: VisitorsBody>(
             Err(status) => return page(status, ""),
         };
         let edge = &http.edge;
-        let (visit, credit) = match email(&body) {
-            Some(email) => {
-                let deadline = edge.decision_deadline;
-                let find = async {
-                    let visit = match http.recognise(&visit, email).await {
-                        Some(attendee) => visit.recognised(edge.tokens.sign(attendee), attendee),
-                        None => visit,
-                    };
-                    let credit = visit.credit(&edge.link_rendering, now, deadline).await;
-                    (visit, credit)
+        let (visit, credit) = if let Some(email) = email(&body) {
+            let deadline = edge.decision_deadline;
+            let find = async {
+                let visit = match http.recognise(&visit, email).await {
+                    Some(attendee) => visit.recognised(edge.tokens.sign(attendee), attendee),
+                    None => visit,
                 };
-                tokio::join!(find, tokio::time::sleep(2 * deadline)).0
-            }
-            None => {
-                let credit = visit.undecided();
+                let credit = visit.credit(&edge.link_rendering, now, deadline).await;
                 (visit, credit)
-            }
+            };
+            tokio::join!(find, tokio::time::sleep(2 * deadline)).0
+        } else {
+            let credit = visit.undecided();
+            (visit, credit)
         };
         let id = visit::click_id(now);
         // Anybody can type any address: what this browser clicked is not thereby the person's.
