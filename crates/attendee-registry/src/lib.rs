@@ -222,10 +222,10 @@ impl Service {
         let forms = Arc::new(Forms::new(store.clone(), writer.clone(), keys.clone()));
         Self {
             registry: grpc::Registry::new(grpc::Inner {
-                forms,
                 store,
                 writer,
                 inbox,
+                forms,
                 keys,
                 tokens,
                 public_url,
