@@ -267,17 +267,19 @@ impl World {
 
     /// The whole feed so far, and the cursor after it.
     pub(crate) async fn feed(&self, cursor: &str, include_test: bool) -> (Vec<v1::Event>, String) {
+        let cursor = cursor.to_owned();
         let request =
-            v1::WatchRequest { cursor: cursor.to_owned(), include_test, ..Default::default() };
+            v1::WatchRequest { cursor, include_test, heartbeat: true, ..Default::default() };
         let mut stream = self.events().watch(request).await.unwrap().into_inner();
-        let (mut events, mut cursor) = (Vec::new(), String::new());
-        let wait = std::time::Duration::from_millis(200);
-        while let Ok(step) = tokio::time::timeout(wait, stream.message()).await {
-            let step = step.unwrap().unwrap();
-            events.extend(step.event);
+        let mut cursor = stream.message().await.unwrap().unwrap().cursor;
+        let mut events = Vec::new();
+        loop {
+            let step = stream.message().await.unwrap().unwrap();
+            // The heart beats where there is nothing more.
+            let Some(event) = step.event else { return (events, cursor) };
+            events.push(event);
             cursor = step.cursor;
         }
-        (events, cursor)
     }
 }
 
