@@ -29,6 +29,9 @@ pub enum Named {
         offered: bool,
         /// The attendee's newest registration before the sale, if any.
         registered_at: Option<Timestamp>,
+        /// Made of what was reported of the attendee and of nothing else, so that a tie breaks the same way in
+        /// whatever order the reports arrived: less comes first.
+        mark: u128,
     },
     /// A click that belongs to no attendee; it stands for itself.
     Click(Uuid),
@@ -104,11 +107,11 @@ pub struct Resolution {
 pub fn resolve(references: &[Reference]) -> Resolution {
     let mut ordered = references.to_vec();
     ordered.sort_by_key(|reference| {
-        let registered_at = match reference.named {
-            Named::Attendee { registered_at, .. } => registered_at,
-            _ => None,
+        let (registered_at, mark) = match reference.named {
+            Named::Attendee { registered_at, mark, .. } => (registered_at, mark),
+            _ => (None, 0),
         };
-        (reference.by, std::cmp::Reverse(registered_at), reference.named)
+        (reference.by, std::cmp::Reverse(registered_at), mark, reference.named)
     });
     ordered.dedup();
 

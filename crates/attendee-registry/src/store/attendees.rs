@@ -4,7 +4,10 @@ use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _,
     IntoActiveModel as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
-use tagalong_attribution::{id::ProductId, resolve::Named};
+use tagalong_attribution::{
+    id::ProductId,
+    resolve::{self, Buyer, CarriedBy, resolve},
+};
 use tagalong_proto::v1;
 use uuid::Uuid;
 
@@ -152,15 +155,15 @@ pub(crate) async fn recognise(
     catalogue::product(db, product.as_str()).await?;
     let webinars = evidence::webinars_offering(db, product.as_str()).await?;
     let hashes = keys.email_hashes(email).into_iter().map(Vec::from).collect();
-    let mut newest = None;
+    let mut references = Vec::new();
     for attendee in evidence::attendees_with(db, hashes).await? {
-        if let Named::Attendee { id, offered: true, registered_at } =
-            evidence::named(db, attendee, &webinars, now).await?
-        {
-            newest = newest.max(Some((registered_at, id)));
-        }
+        let named = evidence::named(db, attendee, &webinars, now).await?;
+        references.push(resolve::Reference { by: CarriedBy::Email, named });
     }
-    Ok(newest.map(|(_, id)| id))
+    match resolve(&references).buyer {
+        Buyer::Attendee(id) => Ok(Some(id)),
+        Buyer::Click(_) | Buyer::Unknown => Ok(None),
+    }
 }
 
 /// The attendee a reference names.

@@ -7,6 +7,7 @@ use sea_orm::{
     ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _,
     QueryOrder as _,
 };
+use sha2::{Digest as _, Sha256};
 use tagalong_attribution::{
     decide::{
         CouponRank, EmailHash, Policy, Reach, Session, Standing, Subject, Suspension, Touch,
@@ -237,19 +238,37 @@ pub(crate) async fn named(
     let Some(row) = attendee::Entity::find_by_id(attendee).one(db).await? else {
         return Ok(Named::Unknown);
     };
-    let newest = registration::Entity::find()
+    let registrations = registration::Entity::find()
         .filter(registration::Column::Attendee.eq(attendee))
-        .filter(registration::Column::RegisteredAt.lte(sold_at))
-        // Or a form anybody can post would make somebody the newest owner of an address.
-        .filter(registration::Column::Verified.eq(true))
-        .order_by_desc(registration::Column::RegisteredAt)
-        .one(db)
+        .all(db)
         .await?;
+    // Or a form anybody can post would make somebody the newest owner of an address.
+    let newest = registrations
+        .iter()
+        .filter(|row| row.verified && row.registered_at <= sold_at)
+        .map(|row| row.registered_at)
+        .max();
     Ok(Named::Attendee {
         id: attendee,
         offered: webinars.iter().any(|webinar| webinar.id.as_str() == row.webinar),
-        registered_at: newest.map(|row| from_micros(row.registered_at)),
+        registered_at: newest.map(from_micros),
+        mark: mark(&registrations),
     })
+}
+
+/// What breaks a tie between attendees: the first of their registrations' keys, hashed, because that has the same order
+/// in every database.
+fn mark(registrations: &[registration::Model]) -> u128 {
+    let key = |row: &registration::Model| {
+        let mut key = Sha256::new();
+        for part in [&row.source, &row.external_webinar, &row.external_id] {
+            key.update(part.len().to_be_bytes());
+            key.update(part);
+        }
+        key.finalize().iter().take(16).fold(0, |mark, byte| mark << 8 | u128::from(*byte))
+    };
+    let first = registrations.iter().map(|row| (!row.verified, key(row))).min();
+    first.map_or(0, |(_, key)| key)
 }
 
 /// The attendees that have one of these addresses.

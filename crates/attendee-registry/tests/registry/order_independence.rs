@@ -162,8 +162,13 @@ async fn outcome(reports: &[Report]) -> BTreeMap<String, String> {
     outcome
 }
 
+/// How many cases: those given by the environment, to look longer than every run does.
+fn cases(usual: u32) -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(usual)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 60, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(24), max_shrink_iters: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_order_of_arrival_gives_the_same_decisions(

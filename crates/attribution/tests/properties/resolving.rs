@@ -1,5 +1,7 @@
 //! Who the buyer is, and what a touch counts for.
 
+use std::cmp::Reverse;
+
 use jiff::Timestamp;
 use proptest::prelude::*;
 use tagalong_attribution::{
@@ -23,7 +25,8 @@ fn references() -> impl Strategy<Value = Vec<Reference>> {
     let attendee = |n: u128| {
         let registered_at = [None, Some(at(1)), Some(at(2)), Some(at(2)), None, Some(at(3))];
         let registered_at = registered_at[usize::try_from(n).unwrap()];
-        Named::Attendee { id: Uuid::from_u128(n), offered: n % 2 == 1, registered_at }
+        // IDs say in which order attendees became known, marks do not.
+        Named::Attendee { id: Uuid::from_u128(n), offered: n % 2 == 1, registered_at, mark: 6 - n }
     };
     let named = prop_oneof![
         6 => (0..6_u128).prop_map(attendee),
@@ -55,10 +58,10 @@ fn fit(reference: &Reference) -> Option<u8> {
     }
 }
 
-fn registered(named: Named) -> Option<Timestamp> {
+fn rank(named: Named) -> (Reverse<Option<Timestamp>>, u128) {
     match named {
-        Named::Attendee { registered_at, .. } => registered_at,
-        _ => None,
+        Named::Attendee { registered_at, mark, .. } => (Reverse(registered_at), mark),
+        _ => (Reverse(None), 0),
     }
 }
 
@@ -92,9 +95,9 @@ proptest! {
             references.iter().filter(|r| fit(r) == Some(fitting) && r.by == by).collect();
         let chosen = candidates.iter().find(|r| buyer_of(r.named) == resolution.buyer);
         prop_assert!(chosen.is_some(), "{:?} is none of {:?}", resolution.buyer, candidates);
-        // Of several, the newest registration before the sale.
-        let newest = candidates.iter().map(|reference| registered(reference.named)).max();
-        prop_assert_eq!(chosen.map(|reference| registered(reference.named)), newest);
+        // Of several, the newest registration before the sale, and then the mark.
+        let first = candidates.iter().map(|reference| rank(reference.named)).min();
+        prop_assert_eq!(chosen.map(|reference| rank(reference.named)), first);
     }
 
     #[test]

@@ -360,6 +360,7 @@ impl Story {
                         .map(|evidence| evidence.at)
                         .filter(|at| *at <= self.sale.at)
                         .max(),
+                    mark: number,
                 }
             }
             Some(Who::Click(number)) => Named::Click(Uuid::from_u128(number)),

@@ -173,7 +173,8 @@ impl<'a> Judge<'a> {
 
     fn named(&self, at: usize, order: &Order) -> Named {
         let newest = self.people.attendees.get(at).and_then(|who| who.newest(order.sold_at));
-        Named::Attendee { id: attendee_id(at), offered: true, registered_at: newest }
+        let id = attendee_id(at);
+        Named::Attendee { id, offered: true, registered_at: newest, mark: id.as_u128() }
     }
 
     fn attendee(&self, id: Uuid) -> Option<&Attendee> {
