@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod config;
 pub mod drain;
+pub mod egress;
 pub mod keys;
 pub mod private;
 pub mod process;
