@@ -229,7 +229,7 @@ pub(crate) fn shown(value: f64, unit: &str) -> String {
         large if large >= 10.0 => 1,
         _ => 2,
     };
-    format!("{value:.digits$} {unit}")
+    format!("{value:.digits$} {unit}").trim_end().to_owned()
 }
 
 #[cfg(test)]

@@ -10,13 +10,16 @@ use crate::{
     report::{Report, text},
 };
 
-const WIDTH: f64 = 1000.0;
+const WIDTH: f64 = 1040.0;
 const ROW: f64 = 26.0;
 /// Where bars begin, where they stand when the goal is just met, and where they are cut.
-const BEGIN: f64 = 430.0;
-const AT_GOAL: f64 = 600.0;
-const END: f64 = 770.0;
+const BEGIN: f64 = 500.0;
+const AT_GOAL: f64 = 650.0;
+const END: f64 = 800.0;
 const TOP: f64 = 56.0;
+
+const EXPLAINED: &str =
+    "the goal is the line; further right is better; ~ where the machine was too busy to trust it";
 
 /// A picture of all numbers that have a goal.
 pub(crate) fn svg(report: &Report) -> String {
@@ -36,15 +39,14 @@ pub(crate) fn svg(report: &Report) -> String {
             label("Tagalong beside its references, in the same run", 12.0, 22.0)
                 .set("font-size", 16),
         )
-        .add(
-            label("the goal is the line; further right is better", 12.0, 42.0).set("fill", "#555"),
-        );
+        .add(label(EXPLAINED, 12.0, 42.0).set("fill", "#555"));
     let mut y = TOP;
     for (outcome, check, goal) in bars {
         let length = (AT_GOAL - BEGIN) * goal.reached(check.value);
         let length = if length.is_finite() { length.min(END - BEGIN) } else { END - BEGIN };
         let doubtful = if report.is_noisy(outcome, check) { " ~" } else { "" };
         let colour = if check.met == Some(true) { "#2a7f62" } else { "#c8553d" };
+        let what = format!("{}: {}", outcome.workload, check.what);
         let value = shown(check.value, check.unit);
         let numbers = format!("{value}{doubtful}   ({})", text(goal, check.unit));
         let bar = Rectangle::new()
@@ -54,7 +56,7 @@ pub(crate) fn svg(report: &Report) -> String {
             .set("height", ROW - 8.0)
             .set("fill", colour);
         document = document
-            .add(label(&check.what, BEGIN - 10.0, y + 17.0).set("text-anchor", "end"))
+            .add(label(&what, BEGIN - 10.0, y + 17.0).set("text-anchor", "end"))
             .add(bar)
             .add(label(&numbers, END + 12.0, y + 17.0));
         y += ROW;
