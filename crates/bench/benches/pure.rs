@@ -57,6 +57,7 @@ fn buyers(c: &mut Criterion) {
         id: Uuid::from_u128(id),
         offered: true,
         registered_at: Some(monday()),
+        mark: id,
     };
     let references = [
         Reference { by: CarriedBy::Email, named: attendee(2) },

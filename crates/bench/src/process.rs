@@ -47,6 +47,15 @@ impl Cores {
     }
 }
 
+/// The memory a process occupies, in MB (10^6 bytes).
+pub(crate) fn memory(process: u32) -> anyhow::Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let kilobytes = status.lines().find_map(|line| {
+        line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<f64>().ok()
+    });
+    Ok(kilobytes.context("/proc does not tell its memory")? * 1024.0 / 1e6)
+}
+
 /// A process that dies with its owner.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -159,11 +168,7 @@ impl Process {
 
     /// The memory it occupies, in MB (10^6 bytes).
     pub(crate) fn memory(&self) -> anyhow::Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let kilobytes = status.lines().find_map(|line| {
-            line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<f64>().ok()
-        });
-        Ok(kilobytes.context("/proc does not tell its memory")? * 1024.0 / 1e6)
+        memory(self.child.id())
     }
 
     /// Lets it finish what it does, and waits for its end.

@@ -1,6 +1,7 @@
 //! What is measured.
 
 mod affiliate_link;
+mod import;
 mod ingest;
 mod purchase_link;
 mod registration;
@@ -32,6 +33,8 @@ pub(crate) enum Workload {
     Ingest,
     /// Registrations into the registry's database, beside raw SQL
     Registration,
+    /// A CSV file of registrations, beside raw SQL
+    Import,
     /// Single purchase links over gRPC, beside bare tonic
     RenderLink,
     /// The purchase links of a million attendees, beside a scan of their rows
@@ -71,6 +74,7 @@ impl Workload {
             Self::PurchaseLink => purchase_link::run(plan, &name).await?,
             Self::Ingest => ingest::run(plan, &name).await?,
             Self::Registration => registration::run(plan, &name).await?,
+            Self::Import => import::run(plan, &name).await?,
             Self::RenderLink => render_link::run(plan, &name).await?,
             Self::RenderLinks => render_links::run(plan, &name).await?,
             Self::Start => start::run(plan, &name).await?,

@@ -1,6 +1,6 @@
 //! rusqlite on a database that the registry has made: the same tables and indexes, WAL and `synchronous=FULL`.
 
-use std::{fmt::Write as _, path::Path, time::Duration};
+use std::{fmt::Write as _, ops::Range, path::Path, time::Duration};
 
 use anyhow::ensure;
 use rusqlite::{
@@ -80,18 +80,21 @@ impl Sqlite {
         Ok(transaction.commit()?)
     }
 
-    /// Stores a webinar full of attendees, each with one registration and one touch, quickly.
-    pub(crate) fn fill(&mut self, attendees: u64) -> anyhow::Result<()> {
-        const BATCH: u64 = 50_000;
-        for first in (0..attendees).step_by(usize::try_from(BATCH)?) {
+    /// Stores the attendees of these numbers, each with one registration and one touch, so many in a transaction.
+    pub(crate) fn fill(&mut self, numbers: Range<u64>, at_once: u64) -> anyhow::Result<()> {
+        for first in numbers.clone().step_by(usize::try_from(at_once)?) {
             let transaction = begin(&mut self.0)?;
-            for number in first..(first + BATCH).min(attendees) {
+            for number in first..(first + at_once).min(numbers.end) {
                 insert_attendee(&transaction, &Registered::new(number))?;
             }
             transaction.commit()?;
         }
-        self.0.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?;
         Ok(())
+    }
+
+    /// Moves everything into the database's own file.
+    pub(crate) fn checkpoint(&mut self) -> anyhow::Result<()> {
+        Ok(self.0.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?)
     }
 }
 

@@ -38,7 +38,12 @@ pub(super) async fn run(plan: &Plan, name: &str) -> anyhow::Result<Outcome> {
     let path = plan.directory("links")?.join("registry.sqlite");
     let begin = Instant::now();
     let database = path.clone();
-    tokio::task::spawn_blocking(move || Sqlite::open(&database)?.fill(attendees)).await??;
+    tokio::task::spawn_blocking(move || {
+        let mut sqlite = Sqlite::open(&database)?;
+        sqlite.fill(0..attendees, 50_000)?;
+        sqlite.checkpoint()
+    })
+    .await??;
     note(&format!("{name}: stored {attendees} attendees in {:.0?}", begin.elapsed()));
 
     let all = systems::all_in_one(plan, "links", Cores::Both).await?;
